@@ -1,0 +1,55 @@
+import type { Reason } from "../pipeline/reasons.ts";
+
+/** What one transform did to one exchange; the reference's trace object. */
+export interface Trace {
+  readonly name: string;
+  action: "allow" | "reject" | "stub" | "error";
+  durationMs: number;
+  error?: string;
+  annotations?: Record<string, unknown>;
+}
+
+/** Everything the audit knows of one exchange, tunnel or refused connection (I13). */
+export interface AuditRecord {
+  /** Milliseconds since the epoch when it was emitted. */
+  time: number;
+  requestId: string;
+  host: string;
+  method: string;
+  /** Canonical path at arrival, without query and without anything a transform put there. */
+  path: string;
+  remoteAddress: string;
+  sni: string;
+  mode: "mitm" | "sni-only";
+  action: "allow" | "reject" | "stub" | "error" | "client_cancel";
+  /** Status sent to the client; 0 when nothing was. */
+  status: number;
+  durationMs: number;
+  bytesIn: number;
+  bytesOut: number;
+  reason?: Reason;
+  rejectedBy?: string;
+  stubbedBy?: string;
+  /** Safe text (I14). */
+  error?: string;
+  caller?: string;
+  upstreamAddress?: string;
+  /** The upstream connection had carried an exchange before. */
+  reused?: boolean;
+  tls?: { client?: string; upstream?: string };
+  tunnel?: { target: string; traces: readonly Trace[] };
+  requestTraces: readonly Trace[];
+  responseTraces: readonly Trace[];
+  bodyCapture?: { request_body: string; request_body_truncated: boolean };
+}
+
+/** Where records go. Never throws and never waits for a disk. */
+export interface AuditSink {
+  write(record: AuditRecord): void;
+  /** False while records cannot be written and `audit.on_failure: deny` says that nothing may pass unseen. */
+  readonly healthy: boolean;
+  /** Opens the file anew after a rotation. */
+  reopen(): void;
+  /** Everything is written when this resolves. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,126 @@
+/** Checked configuration: every default filled in, durations in milliseconds, addresses parsed. */
+export interface Config {
+  /** Path it was read from; `undefined` for the embedded default. */
+  readonly file: string | undefined;
+  readonly dns: DnsConfig;
+  readonly proxy: ProxyConfig;
+  readonly tls: TlsConfig;
+  /** In order; checked against the kind's schema when the transforms are built. */
+  readonly transforms: readonly TransformEntry[];
+  readonly metrics: { readonly listen: Listen };
+  readonly management: { readonly listen: Listen; readonly apiKeyEnv: string };
+  readonly log: LogConfig;
+  readonly audit: AuditConfig;
+  readonly sources: SourcesConfig;
+}
+
+/** `off`, or where to listen. Port 0 lets the system choose. */
+export type Listen = "off" | { readonly host: string | undefined; readonly port: number };
+
+export interface DnsConfig {
+  readonly enabled: boolean;
+  readonly listen: Listen;
+  readonly proxyIp: string | undefined;
+  /** `host:port` of the resolver for upstream names; `undefined` means the system's. */
+  readonly upstreamResolver: string | undefined;
+  readonly passthrough: readonly string[];
+  readonly records: readonly { readonly name: string; readonly type: "A" | "CNAME"; readonly value: string }[];
+}
+
+export interface ProxyConfig {
+  readonly httpListen: Listen;
+  readonly httpsListen: Listen;
+  readonly tunnelListen: Listen;
+  /** Bytes a transform may hold of a request body; over it the answer is 413. */
+  readonly maxRequestBodyBytes: number;
+  /** Bytes a transform may hold of a response body; Infinity when unlimited. */
+  readonly maxResponseBodyBytes: number;
+  readonly upstreamResponseHeaderTimeoutMs: number;
+  /** The list in force; metadata addresses are denied besides unless `allowMetadata`. */
+  readonly upstreamDenyCidrs: readonly string[];
+  readonly allowMetadata: boolean;
+  readonly upstreamProxy: UpstreamProxyConfig;
+  /** What happens where no `allowlist` transform stands: only hosts of credential entries, or everything. */
+  readonly default: "deny" | "allow";
+  readonly rulePorts: "scheme" | "any";
+  readonly plaintextCredentials: "refuse" | "allow";
+  readonly requireCaller: boolean;
+  readonly shutdownTimeoutMs: number;
+  /** Put in a refusal's body in place of the standard message. */
+  readonly denialMessage: string | undefined;
+  readonly timeouts: TimeoutsConfig;
+  readonly limits: LimitsConfig;
+}
+
+export interface UpstreamProxyConfig {
+  /** For plain HTTP upstreams; URL with scheme http, https, socks5 or socks5h. */
+  readonly httpProxy: string | undefined;
+  readonly httpsProxy: string | undefined;
+  /** Comma list. */
+  readonly noProxy: string | undefined;
+}
+
+/** All in milliseconds. */
+export interface TimeoutsConfig {
+  /** From the first byte of a request (or the accept) to the end of its header fields. */
+  readonly clientHeaderMs: number;
+  /** Longest silence while a request body is awaited. */
+  readonly clientBodyMs: number;
+  /** Silence between requests on a kept connection. */
+  readonly clientIdleMs: number;
+  readonly tlsHandshakeMs: number;
+  /** TCP, and again for the TLS handshake with the upstream. */
+  readonly upstreamConnectMs: number;
+  /** How long an unused upstream connection is kept. */
+  readonly upstreamIdleMs: number;
+  /** Longest silence of an upstream in the middle of a response body. */
+  readonly upstreamBodyMs: number;
+}
+
+export interface LimitsConfig {
+  readonly maxConnections: number;
+  readonly maxStartLine: number;
+  readonly maxHeaderBytes: number;
+  readonly maxHeaderCount: number;
+  readonly maxChunkHeader: number;
+  /** Idle upstream connections kept for one authority, caller and TLS identity. */
+  readonly upstreamIdlePerHost: number;
+  readonly upstreamIdleTotal: number;
+}
+
+export interface TlsConfig {
+  readonly mode: "mitm" | "sni-only";
+  readonly caCert: string | undefined;
+  readonly caKey: string | undefined;
+  readonly certCacheSize: number;
+  readonly leafCertExpiryHours: number;
+  /** PEM file with roots trusted for upstreams besides the system's. */
+  readonly upstreamCa: string | undefined;
+  /** New names a second for which a leaf is made only to say why; 0 for none. */
+  readonly explainDenials: number;
+}
+
+export interface LogConfig {
+  readonly level: "debug" | "info" | "warn" | "error";
+  /** `auto`: readable lines on a terminal, JSON elsewhere. */
+  readonly format: "auto" | "json" | "text";
+}
+
+export interface AuditConfig {
+  /** File the records are appended to; `undefined` means stderr. */
+  readonly file: string | undefined;
+  readonly onFailure: "report" | "deny";
+}
+
+export interface SourcesConfig {
+  /** A source that fails at start is fatal. */
+  readonly requireAtStart: boolean;
+}
+
+/** One entry of `transforms:` before its kind has looked at it. */
+export interface TransformEntry {
+  readonly name: string;
+  readonly config: unknown;
+  /** Where it stands: `["transforms", 3]`. */
+  readonly path: readonly (string | number)[];
+}
