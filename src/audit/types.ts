@@ -1,4 +1,4 @@
-import type { Reason } from "../pipeline/reasons.ts";
+import type { Reason } from "../reasons.ts";
 
 /** What one transform did to one exchange; the reference's trace object. */
 export interface Trace {

@@ -4,7 +4,7 @@ import type { Body } from "../http/body.ts";
 import type { Headers } from "../http/headers.ts";
 import type { HttpVersion } from "../http/message.ts";
 import type { SecretHandle } from "../sources/types.ts";
-import type { Reason } from "./reasons.ts";
+import type { Reason } from "../reasons.ts";
 import type { Rules } from "./rules.ts";
 
 /** What a transform says about a request, a response or a tunnel; `undefined` lets it go on. */
