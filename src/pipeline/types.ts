@@ -103,11 +103,13 @@ export interface Exchange {
   /** Replaces the path that goes upstream; rules keep seeing the one that was decided on (I3). */
   setPath(path: string): void;
   /**
-   * Claims a place for a credential: a header by lower-cased name, or `query:NAME`, or `signature`. False when
-   * an earlier entry has it; the caller must then leave the request alone and annotate
+   * Claims a place for a credential: a header by lower-cased name, or `query:NAME`, `:path`, `:body`, or
+   * `signature`. False when an earlier entry has it; the caller must then leave the request alone and annotate
    * `skipped: credential_already_applied` (I5).
    */
   claim(place: string): boolean;
+  /** Whether some transform has put a credential there; asks without claiming. */
+  claimed(place: string): boolean;
   /**
    * Says that a credential is about to be attached. Answers the refusal that forbids it (plain HTTP to a host
    * that is not this machine, I6), which the transform returns as its verdict.
