@@ -1,13 +1,7 @@
+import type { Trace } from "../pipeline/types.ts";
 import type { Reason } from "../reasons.ts";
 
-/** What one transform did to one exchange; the reference's trace object. */
-export interface Trace {
-  readonly name: string;
-  action: "allow" | "reject" | "stub" | "error";
-  durationMs: number;
-  error?: string;
-  annotations?: Record<string, unknown>;
-}
+export type { Trace };
 
 /** Everything the audit knows of one exchange, tunnel or refused connection (I13). */
 export interface AuditRecord {
