@@ -152,13 +152,24 @@ function checkByte(code: number): void {
   if (code === hash) throw invalid("the target has a fragment");
 }
 
+/** What each byte's escape becomes: the character itself where it is unreserved, else the escape in upper case. */
+const canonicalEscapes = Array.from({ length: 256 }, (_, byte) => {
+  const character = String.fromCharCode(byte);
+  if (/[A-Za-z0-9._~-]/.test(character)) return character;
+  return `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+});
+
 function canonicalize(path: string): string {
-  if (/%(?![0-9a-f]{2})/i.test(path)) throw invalid("the path has a malformed percent-escape");
+  let canonical = "";
+  let copied = 0;
+  for (let at = path.indexOf("%"); at >= 0; at = path.indexOf("%", copied)) {
+    const byte = hexByte(path.charCodeAt(at + 1), path.charCodeAt(at + 2));
+    if (byte < 0) throw invalid("the path has a malformed percent-escape");
+    canonical += path.slice(copied, at) + canonicalEscapes[byte];
+    copied = at + 3;
+  }
   refuseAmbiguous(decodeFully(path));
-  return path.replace(/%[0-9a-f]{2}/gi, (escape) => {
-    const character = String.fromCharCode(Number.parseInt(escape.slice(1), 16));
-    return /[A-Za-z0-9._~-]/.test(character) ? character : escape.toUpperCase();
-  });
+  return canonical + path.slice(copied);
 }
 
 /**
@@ -181,22 +192,27 @@ function refuseAmbiguous(decoded: string): void {
  * decoding again and again would take a square of the length.
  */
 function decodeFully(path: string): string {
-  const codes = new Uint8Array(path.length);
+  const codes = Buffer.allocUnsafe(path.length);
   let length = 0;
   for (let at = 0; at < path.length; at++) {
     codes[length++] = path.charCodeAt(at);
     while (length >= 3 && codes[length - 3] === percent) {
-      const high = hexDigit(codes[length - 2] as number);
-      const low = hexDigit(codes[length - 1] as number);
-      if (high < 0 || low < 0) break;
+      const byte = hexByte(codes[length - 2] as number, codes[length - 1] as number);
+      if (byte < 0) break;
       length -= 2;
-      codes[length - 1] = high * 16 + low;
+      codes[length - 1] = byte;
     }
   }
-  return Buffer.from(codes.buffer).toString("latin1", 0, length);
+  return codes.toString("latin1", 0, length);
 }
 
-/** Value of a hexadecimal digit, or -1. */
+/** Byte of two hexadecimal digits, or -1 where one is none. */
+function hexByte(high: number, low: number): number {
+  const first = hexDigit(high);
+  const second = hexDigit(low);
+  return first < 0 || second < 0 ? -1 : first * 16 + second;
+}
+
 function hexDigit(code: number): number {
   if (code >= 0x30 && code <= 0x39) return code - 0x30;
   const letter = code | 0x20;
