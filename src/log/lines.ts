@@ -20,15 +20,15 @@ export interface LineWriterOptions {
 }
 
 /** Lines that are written together. */
-interface Chunk {
+interface Batch {
   readonly bytes: Buffer;
   readonly lines: number;
   /** Bytes of it that are written. */
   written: number;
 }
 
-/** Characters that are worth a write of their own; also what Docker's log copier takes in one read. */
-const chunkSize = 16 * 1024;
+/** Characters that wait for no company; also what Docker's log copier takes in one read. */
+const fullBatch = 16 * 1024;
 /** A full pipe is asked again this often. */
 const pipeRetryMs = 20;
 const flushDeadlineMs = 2000;
@@ -53,12 +53,11 @@ export class LineWriter {
   readonly #stallMs: number;
   readonly #watchers = new Set<OutageWatcher>();
 
-  /** Lines that are not a chunk yet. */
+  /** Lines that wait for the next batch. */
   #text = "";
   #textLines = 0;
-  /** What is written next; the first one may be partly written. */
-  readonly #chunks: Chunk[] = [];
-  #chunkBytes = 0;
+  /** What is being written, or failed to be. */
+  #batch: Batch | undefined;
   #lost = 0;
   #failing = false;
   /** A write or an open is under way. */
@@ -101,15 +100,15 @@ export class LineWriter {
 
   /** Takes one line, newline included. False when it was dropped since too much waits already (I12). */
   write(line: string): boolean {
-    if (this.#closed || this.#chunkBytes + this.#text.length + line.length > this.#maxWaiting) {
+    const waiting = this.#text.length + (this.#batch?.bytes.length ?? 0);
+    if (this.#closed || waiting + line.length > this.#maxWaiting) {
       this.#lost++;
       if (!this.#closed) this.#fail(`more than ${this.#maxWaiting} bytes wait to be written`);
       return false;
     }
     this.#text += line;
     this.#textLines++;
-    if (this.#text.length >= chunkSize) {
-      this.#seal();
+    if (this.#text.length >= fullBatch) {
       this.#pump();
     } else {
       this.#linger ??= setTimeout(() => {
@@ -135,7 +134,7 @@ export class LineWriter {
 
   /** Resolves when everything taken so far is written, or cannot be within two seconds. */
   async flush(): Promise<void> {
-    if (this.#text === "" && this.#chunks.length === 0 && !this.#busy) return;
+    if (this.#closed || (this.#text === "" && this.#batch === undefined && !this.#busy)) return;
     const done = new Promise<void>((resolve) => {
       const deadline = setTimeout(resolve, flushDeadlineMs);
       this.#flushWaiters.push(() => {
@@ -151,23 +150,15 @@ export class LineWriter {
   flushSync(): void {
     if (this.#closed) return;
     this.#clearTimers();
-    this.#seal();
-    // A write under way is completed by libuv, even when the process exits; its chunk is left alone.
-    const first = this.#busy ? 1 : 0;
-    const deadline = performance.now() + exitDeadlineMs;
-    for (let chunk = this.#chunks[first]; chunk !== undefined; chunk = this.#chunks[first]) {
-      try {
-        chunk.written += fs.writeSync(this.#fd, chunk.bytes, chunk.written);
-      } catch (error) {
-        if (errorCode(error) !== "EAGAIN" || performance.now() > deadline) {
-          this.#fail((error as Error).message);
-          this.#retryAfter(this.#retryMs);
-          return;
-        }
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pipeRetryMs);
-      }
-      if (chunk.written >= chunk.bytes.length) this.#drop(first);
+    // A write under way is completed by libuv, even when the process exits; its batch is left alone.
+    if (!this.#busy && this.#batch !== undefined) {
+      if (!this.#writeSync(this.#batch)) return;
+      this.#batch = undefined;
     }
+    const last = this.#takeText();
+    if (last === undefined || this.#writeSync(last)) return;
+    if (this.#busy) this.#lost += last.lines;
+    else this.#batch = last;
   }
 
   /** Flushes and closes the file; what cannot be written counts as lost. Standard error stays open. */
@@ -177,25 +168,35 @@ export class LineWriter {
     this.#closed = true;
     this.#clearTimers();
     clearTimeout(this.#stall);
-    this.#lost += this.#textLines;
-    for (const chunk of this.#chunks) this.#lost += chunk.lines;
+    this.#lost += this.#textLines + (this.#batch?.lines ?? 0);
     openWriters.delete(this);
     // A descriptor with a write that hangs is left to the end of the process.
     if (!this.#busy) await new Promise<void>((resolve) => fs.close(this.#fd, () => resolve()));
   }
 
-  #seal(): void {
-    if (this.#text === "") return;
-    const bytes = Buffer.from(this.#text);
-    this.#chunks.push({ bytes, lines: this.#textLines, written: 0 });
-    this.#chunkBytes += bytes.length;
+  #takeText(): Batch | undefined {
+    if (this.#text === "") return undefined;
+    const batch = { bytes: Buffer.from(this.#text), lines: this.#textLines, written: 0 };
     this.#text = "";
     this.#textLines = 0;
+    return batch;
   }
 
-  #drop(index: number): void {
-    const [chunk] = this.#chunks.splice(index, 1);
-    this.#chunkBytes -= chunk?.bytes.length ?? 0;
+  #writeSync(batch: Batch): boolean {
+    const deadline = performance.now() + exitDeadlineMs;
+    while (batch.written < batch.bytes.length) {
+      try {
+        batch.written += fs.writeSync(this.#fd, batch.bytes, batch.written);
+      } catch (error) {
+        if (errorCode(error) !== "EAGAIN" || performance.now() > deadline) {
+          this.#fail((error as Error).message);
+          this.#retryAfter(this.#retryMs);
+          return false;
+        }
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pipeRetryMs);
+      }
+    }
+    return true;
   }
 
   #pumpNow(): void {
@@ -209,9 +210,8 @@ export class LineWriter {
       this.#replaceFile();
       return;
     }
-    if (this.#chunks.length === 0) this.#seal();
-    const chunk = this.#chunks[0];
-    if (chunk === undefined) {
+    const batch = (this.#batch ??= this.#takeText());
+    if (batch === undefined) {
       this.#settle();
       return;
     }
@@ -219,27 +219,28 @@ export class LineWriter {
     this.#watchForStall();
     fs.write(
       this.#fd,
-      chunk.bytes,
-      chunk.written,
-      chunk.bytes.length - chunk.written,
+      batch.bytes,
+      batch.written,
+      batch.bytes.length - batch.written,
       null,
       (error, count) => {
         this.#busy = false;
         if (error !== null) this.#writeFailed(error);
-        else this.#wrote(chunk, count);
+        else this.#wrote(batch, count);
       },
     );
   }
 
-  #wrote(chunk: Chunk, count: number): void {
+  #wrote(batch: Batch, count: number): void {
     this.#writes++;
-    chunk.written += count;
-    if (chunk.written >= chunk.bytes.length) {
-      this.#drop(0);
-      // Half empty, so that an outage at the limit is one outage and not one per chunk.
-      if (this.#failing && this.#chunkBytes < this.#maxWaiting / 2) this.#recover();
+    batch.written += count;
+    if (batch.written >= batch.bytes.length) {
+      this.#batch = undefined;
+      if (this.#failing) this.#recover();
     }
-    if (this.#chunks.length > 0 || this.#linger === undefined) this.#pump();
+    // Lines that came in the meantime go at once when they are many or their time is up.
+    if (this.#batch !== undefined || this.#linger === undefined || this.#text.length >= fullBatch)
+      this.#pump();
   }
 
   #writeFailed(error: Error): void {
@@ -263,7 +264,7 @@ export class LineWriter {
     const writesThen = this.#writes;
     this.#stall ??= setTimeout(() => {
       this.#stall = undefined;
-      if (this.#chunks.length === 0) return;
+      if (this.#batch === undefined) return;
       if (this.#writes === writesThen) this.#fail(`nothing could be written for ${this.#stallMs} ms`);
       this.#watchForStall();
     }, this.#stallMs).unref();
@@ -290,8 +291,7 @@ export class LineWriter {
       } else {
         fs.close(this.#fd, () => {});
         this.#fd = fd;
-        const torn = this.#chunks[0];
-        if (torn !== undefined && torn.written > 0) torn.written = lineStart(torn);
+        if (this.#batch !== undefined) this.#batch.written = lineStart(this.#batch);
       }
       this.#pump();
     });
@@ -343,8 +343,8 @@ function flushAtExit(writer: LineWriter): void {
 }
 
 /** Where the line begins that the next byte to be written belongs to. */
-function lineStart(chunk: Chunk): number {
-  return chunk.bytes.lastIndexOf(newline, chunk.written - 1) + 1;
+function lineStart(batch: Batch): number {
+  return batch.written === 0 ? 0 : batch.bytes.lastIndexOf(newline, batch.written - 1) + 1;
 }
 
 function errorCode(error: unknown): string | undefined {

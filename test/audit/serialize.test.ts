@@ -139,7 +139,10 @@ test("every line is valid JSON and holds the record, for any record", () => {
     fc.property(anyRecord, (record) => {
       const line = serializeRecord(record);
       assert.ok(!/[\u0000-\u001f]/.test(line));
-      assert.equal(line, escapeForTerminals(JSON.stringify(expectedObject(record))));
+      assert.ok(!/[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/.test(line));
+      // Through text again, since that shows the order of the keys as well.
+      const expected: unknown = JSON.parse(JSON.stringify(expectedObject(record)));
+      assert.equal(JSON.stringify(JSON.parse(line)), JSON.stringify(expected));
     }),
     { numRuns: 300 },
   );
@@ -197,11 +200,4 @@ function expectedTrace(trace: Trace): unknown {
     error: trace.error,
     annotations: annotations === undefined || Object.keys(annotations).length === 0 ? undefined : annotations,
   };
-}
-
-function escapeForTerminals(json: string): string {
-  return json.replace(
-    /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
 }
