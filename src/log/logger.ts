@@ -23,6 +23,15 @@ export interface LoggerOptions {
   readonly paint?: Paint;
 }
 
+/** What `log.format` comes to: `auto` is readable on a terminal and JSON everywhere else. */
+export function resolveFormat(
+  format: "auto" | "json" | "text",
+  terminal: boolean | undefined,
+): "json" | "text" {
+  if (format !== "auto") return format;
+  return terminal === true ? "text" : "json";
+}
+
 /**
  * A logger that writes one line per call. JSON lines have `level`, `time` (RFC 3339) and `msg`, then the fields.
  * An `Error` among the fields becomes its message; a `Secret` prints as `[redacted]` by itself (I14).

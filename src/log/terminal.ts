@@ -50,12 +50,3 @@ export function clock(time: number): string {
   const seconds = `${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`;
   return `${two(date.getHours())}:${two(date.getMinutes())}:${seconds}`;
 }
-
-/** What `log.format` comes to: `auto` is readable on a terminal and JSON everywhere else. */
-export function resolveFormat(
-  format: "auto" | "json" | "text",
-  terminal: boolean | undefined,
-): "json" | "text" {
-  if (format !== "auto") return format;
-  return terminal === true ? "text" : "json";
-}

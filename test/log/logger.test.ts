@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createLogger, type LogLevel } from "../../src/log/logger.ts";
+import { createLogger, type LogLevel, resolveFormat } from "../../src/log/logger.ts";
 import { plain } from "../../src/log/terminal.ts";
 import { Secret } from "../../src/sources/types.ts";
 
@@ -9,6 +9,14 @@ function capture(level: LogLevel, format: "json" | "text") {
   const stream = { write: (line: string) => lines.push(line) };
   return { lines, log: createLogger({ level, format, stream, paint: plain }) };
 }
+
+test("log.format auto is text on a terminal and JSON elsewhere; anything else stands", () => {
+  assert.equal(resolveFormat("auto", true), "text");
+  assert.equal(resolveFormat("auto", false), "json");
+  assert.equal(resolveFormat("auto", undefined), "json");
+  assert.equal(resolveFormat("text", false), "text");
+  assert.equal(resolveFormat("json", true), "json");
+});
 
 test("a JSON line has level, time and msg before its fields", () => {
   const { log, lines } = capture("info", "json");

@@ -1,15 +1,7 @@
 import assert from "node:assert/strict";
 import { openSync } from "node:fs";
 import { test } from "node:test";
-import { paintFor, plain, printable, resolveFormat } from "../../src/log/terminal.ts";
-
-test("log.format auto is text on a terminal and JSON elsewhere; anything else stands", () => {
-  assert.equal(resolveFormat("auto", true), "text");
-  assert.equal(resolveFormat("auto", false), "json");
-  assert.equal(resolveFormat("auto", undefined), "json");
-  assert.equal(resolveFormat("text", false), "text");
-  assert.equal(resolveFormat("json", true), "json");
-});
+import { paintFor, plain, printable } from "../../src/log/terminal.ts";
 
 test("colours are off without a terminal, on when forced, and NO_COLOR beats both", () => {
   const file = openSync("/dev/null", "w");
