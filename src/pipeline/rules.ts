@@ -1,4 +1,10 @@
 import type { Authority } from "../http/authority.ts";
+import { acceptsMethod, acceptsPath, acceptsPort, compileRule, identityOf, ruleText } from "./rule.ts";
+import type { Rule, RuleOptions } from "./rule.ts";
+import { indexHosts, isFor, someRule } from "./rule-index.ts";
+import type { RuleConfig } from "./types.ts";
+
+export type { RuleOptions } from "./rule.ts";
 
 /** The facts a rule decides on; an {@link Exchange} gives them, and so does a test or `explain`. */
 export interface RequestFacts {
@@ -18,4 +24,69 @@ export interface Rules {
   admits(authority: Authority): boolean;
   /** For people: the first matching rule as text, or why none did. */
   describe(request: RequestFacts): { readonly matched: boolean; readonly text: string };
+}
+
+/**
+ * Compiles a list of rules; it matches when any rule does. Paths reported to `options` are relative to the list:
+ * `[2, "host"]`.
+ */
+export function compileRules(configs: readonly RuleConfig[] | undefined, options: RuleOptions): Rules {
+  const rules: NumberedRule[] = [];
+  const firstAt = new Map<string, number>();
+  for (const [at, config] of (configs ?? []).entries()) {
+    const rule = compileRule(config, {
+      ports: options.ports,
+      error: (path, message) => options.error([at, ...path], message),
+      warn: (path, message) => options.warn([at, ...path], message),
+    });
+    if (!rule) continue;
+    rules.push({ ...rule, number: at + 1 });
+    const identity = identityOf(rule);
+    const first = firstAt.get(identity);
+    if (first === undefined) firstAt.set(identity, at);
+    else
+      options.warn([at], `rule ${at + 1} (${ruleText(rule)}) matches the same requests as rule ${first + 1}`);
+  }
+  const index = indexHosts(rules);
+  return {
+    size: rules.length,
+    match: (request) => someRule(index, request.authority.host, request, acceptsRequest),
+    admits: (authority) => someRule(index, authority.host, authority.port, acceptsPort),
+    describe: (request) => describe(rules, request),
+  };
+}
+
+interface NumberedRule extends Rule {
+  /** Place in the list, from 1. */
+  readonly number: number;
+}
+
+/** Rules for the right host that `describe` gives a reason for, before it only counts them. */
+const maxDescribed = 5;
+
+function acceptsRequest(rule: Rule, { authority, method, path }: RequestFacts): boolean {
+  return acceptsPort(rule, authority.port) && acceptsMethod(rule, method) && acceptsPath(rule, path);
+}
+
+function describe(rules: readonly NumberedRule[], request: RequestFacts): { matched: boolean; text: string } {
+  const near = rules.filter((rule) => isFor(rule.scope, request.authority.host));
+  const match = near.find((rule) => acceptsRequest(rule, request));
+  if (match) return { matched: true, text: `rule ${match.number} (${ruleText(match)}) matches` };
+  if (rules.length === 0) return { matched: false, text: "there are no rules" };
+  if (near.length === 0)
+    return { matched: false, text: `no rule is for the host ${request.authority.host.name}` };
+  const reasons = near
+    .slice(0, maxDescribed)
+    .map((rule) => `rule ${rule.number}: host matches, ${objection(rule, request)}`);
+  if (near.length > maxDescribed)
+    reasons.push(`${near.length - maxDescribed} more rules for this host do not match`);
+  return { matched: false, text: reasons.join("; ") };
+}
+
+function objection(rule: Rule, { authority, method, path }: RequestFacts): string {
+  if (!acceptsPort(rule, authority.port)) {
+    return `port ${authority.port} is not ${rule.port === "scheme" ? "443 or 80" : rule.port}`;
+  }
+  if (!acceptsMethod(rule, method)) return `method ${method} is not one of ${rule.written.methods}`;
+  return `path ${path} is not one of ${rule.written.paths}`;
 }
