@@ -117,6 +117,15 @@ export interface Exchange {
   attachable(): Rejection | undefined;
 }
 
+/** What one transform did to one exchange; the reference's trace object. */
+export interface Trace {
+  readonly name: string;
+  action: "allow" | "reject" | "stub" | "error";
+  durationMs: number;
+  error?: string;
+  annotations?: Record<string, unknown>;
+}
+
 /** One step of the pipeline: a policy or a credential mechanism. */
 export interface Transform {
   /** As in the configuration and in the audit record. */

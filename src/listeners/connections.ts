@@ -1,0 +1,62 @@
+import type { Socket } from "node:net";
+import type { ServerConnection } from "../http/h1/server.ts";
+
+/** Every open client connection: the limit on their number, and the drain. */
+export class Connections {
+  readonly #limit: number;
+  readonly #sockets = new Set<Socket>();
+  readonly #http = new Set<ServerConnection>();
+  #draining = false;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get size(): number {
+    return this.#sockets.size;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Counts a connection that was accepted; false when there are too many and it has to be closed. */
+  admit(socket: Socket): boolean {
+    if (this.#draining || this.#sockets.size >= this.#limit) return false;
+    this.#sockets.add(socket);
+    socket.once("close", () => {
+      this.#sockets.delete(socket);
+      if (this.#sockets.size === 0) this.#onEmpty?.();
+    });
+    return true;
+  }
+
+  /** A connection speaks HTTP from now on and can be drained. */
+  serve(connection: ServerConnection): void {
+    this.#http.add(connection);
+    if (this.#draining) connection.drain();
+  }
+
+  forget(connection: ServerConnection): void {
+    this.#http.delete(connection);
+  }
+
+  /**
+   * Lets exchanges under way finish; whatever is still open after `timeoutMs` is cut.
+   * @returns number of connections that had to be cut
+   */
+  async drain(timeoutMs: number): Promise<number> {
+    this.#draining = true;
+    for (const connection of this.#http) connection.drain();
+    if (this.#sockets.size === 0) return 0;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onEmpty = resolve;
+    const timer = setTimeout(resolve, timeoutMs);
+    await promise;
+    clearTimeout(timer);
+    const left = this.#sockets.size;
+    for (const socket of this.#sockets) socket.destroy();
+    return left;
+  }
+}

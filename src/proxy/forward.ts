@@ -1,0 +1,369 @@
+import type { AuditSink } from "../audit/types.ts";
+import { Body } from "../http/body.ts";
+import type { Answer } from "../http/h1/server.ts";
+import type { ServerExchange } from "../http/h1/server-exchange.ts";
+import { hasToken, stripHopByHop } from "../http/hop-by-hop.ts";
+import type { Framing, RequestHead, ResponseHead } from "../http/message.ts";
+import { parseTarget, type Target, TargetError } from "../http/target.ts";
+import type { Authentication, ConnectionFacts } from "../listeners/context.ts";
+import { ExchangeState } from "../pipeline/exchange.ts";
+import type { Decision, Pipeline } from "../pipeline/pipeline.ts";
+import { refusal, rejectionAnswer, syntheticAnswer } from "../pipeline/refusal.ts";
+import type { Caller, Client } from "../pipeline/types.ts";
+import type { Reason } from "../reasons.ts";
+import type { ConnectionInfo, Upstream, UpstreamError, UpstreamHandlers } from "../upstream/index.ts";
+import { emptyFacts, exchangeRecord, type Outcome } from "./record.ts";
+import { RequestAuthorityError, requestAuthority } from "./request-authority.ts";
+
+/** What forwarding needs of the running proxy. */
+export interface ForwardContext {
+  readonly upstream: Upstream;
+  readonly audit: AuditSink;
+  readonly denialMessage: string | undefined;
+  readonly maxRequestBody: number;
+  readonly maxResponseBody: number;
+  readonly plaintextCredentials: boolean;
+  pipeline(): Pipeline;
+  nextId(): string;
+  authenticate(proxyAuthorization: string | undefined): Authentication;
+  /** Told of every exchange that ended, for counters and summaries. */
+  onOutcome?: ((exchange: ExchangeState | undefined, outcome: Outcome) => void) | undefined;
+}
+
+/** Takes one request from its parsed head to its audit record. */
+export function forward(context: ForwardContext, incoming: ServerExchange, facts: ConnectionFacts): void {
+  new Flow(context, incoming, facts).begin();
+}
+
+/** A request is refused before there is an exchange to speak of. */
+class Refused extends Error {
+  readonly status: number;
+  readonly reason: Reason;
+  constructor(status: number, reason: Reason, message = "") {
+    super(message);
+    this.status = status;
+    this.reason = reason;
+  }
+}
+
+/** The life of one exchange: decide, forward, answer, record. */
+class Flow implements UpstreamHandlers {
+  readonly #context: ForwardContext;
+  readonly #incoming: ServerExchange;
+  readonly #facts: ConnectionFacts;
+  readonly #pipeline: Pipeline;
+  readonly #id: string;
+  readonly #startedAt = performance.now();
+  readonly #outcome: Outcome = emptyFacts();
+  #exchange: ExchangeState | undefined;
+  #sent: { cancel(): void } | undefined;
+  #gone = false;
+  #answered = false;
+
+  constructor(context: ForwardContext, incoming: ServerExchange, facts: ConnectionFacts) {
+    this.#context = context;
+    this.#incoming = incoming;
+    this.#facts = facts;
+    this.#pipeline = context.pipeline();
+    this.#id = context.nextId();
+  }
+
+  begin(): void {
+    this.#pipeline.enter();
+    this.#incoming.onAbandoned = () => this.#onAbandoned();
+    this.#incoming.onDone = (error) => this.#onDone(error);
+    try {
+      this.#exchange = this.#admit(this.#incoming.head);
+    } catch (error) {
+      this.#refuseEarly(error);
+      return;
+    }
+    const decision = this.#pipeline.request(this.#exchange);
+    if (decision instanceof Promise) void this.#late(decision, (late) => this.#decided(late));
+    else this.#guarded(() => this.#decided(decision));
+  }
+
+  /** Goes on with what had to be waited for; whatever fails on the way closes the exchange. */
+  async #late<T>(pending: Promise<T>, then: (value: T) => void): Promise<void> {
+    try {
+      then(await pending);
+    } catch (error) {
+      this.#crash(error);
+    }
+  }
+
+  #guarded(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#crash(error);
+    }
+  }
+
+  /** Everything that is checked before policy; what it throws is a refusal. */
+  #admit(head: RequestHead): ExchangeState {
+    const facts = this.#facts;
+    if (!this.#context.audit.healthy) throw new Refused(503, "audit_unavailable");
+    const client = this.#client(head);
+    const target = parseTarget(head.method, head.target);
+    // A CONNECT inside a tunnel, or on a port that opens none, would be forwarded as an ordinary request
+    // (attack 19); TRACE hands back the request it got, credential included (attack 36).
+    if (head.method === "CONNECT" || head.method === "TRACE") throw new Refused(405, "method_not_allowed");
+    const authority = requestAuthority(head, target, facts);
+    const exchange = this.#open(head, target, client, authority);
+    this.#exchange = exchange;
+    if (facts.refusal !== undefined) {
+      this.#outcome.rejectedBy = facts.refusal.by;
+      throw new Refused(facts.refusal.status, facts.refusal.reason);
+    }
+    const expect = head.headers.get("expect");
+    if (expect !== undefined && !head.expectContinue && head.version > 10) {
+      throw new Refused(417, "expectation_failed");
+    }
+    const upgrade = head.headers.get("upgrade");
+    if (upgrade !== undefined && hasToken(upgrade, "websocket"))
+      throw new Refused(501, "upgrade_not_supported");
+    const hostIndex = head.headers.indexOf("host");
+    const hostText = hostHeader(head.headers.valueAt(hostIndex), exchange);
+    if (hostIndex < 0) head.headers.append("Host", hostText);
+    else head.headers.setValueAt(hostIndex, hostText);
+    stripHopByHop(head.headers);
+    return exchange;
+  }
+
+  #open(
+    head: RequestHead,
+    target: Target,
+    client: Client,
+    authority: ExchangeState["authority"],
+  ): ExchangeState {
+    return new ExchangeState({
+      id: this.#id,
+      scheme: this.#facts.scheme,
+      authority,
+      client,
+      request: {
+        method: head.method,
+        path: target.path,
+        query: target.query,
+        canonicalPath: target.canonicalPath,
+        version: head.version,
+        headers: head.headers,
+        body: this.#incoming.body,
+      },
+      maxRequestBody: this.#context.maxRequestBody,
+      maxResponseBody: this.#context.maxResponseBody,
+      plaintextCredentials: this.#context.plaintextCredentials,
+    });
+  }
+
+  /** Requests that come as to a proxy prove who sends them; inside a tunnel the tunnel did. */
+  #client(head: RequestHead): Client {
+    const { client, proxyRequests } = this.#facts;
+    if (!proxyRequests) return client;
+    const who = this.#context.authenticate(head.headers.get("proxy-authorization"));
+    if (who === false) throw new Refused(407, "caller_required");
+    return who === true ? client : { ...client, caller: who satisfies Caller };
+  }
+
+  #decided(decision: Decision | undefined): void {
+    if (this.#gone) return;
+    if (decision !== undefined) this.#answerDecision(decision);
+    else this.#send();
+  }
+
+  #send(): void {
+    const exchange = this.#exchange as ExchangeState;
+    const { request, authority } = exchange;
+    const head = this.#incoming.head;
+    const query = request.query === undefined ? "" : `?${request.query}`;
+    this.#sent = this.#context.upstream.send(
+      { scheme: exchange.scheme, authority, partition: exchange.client.caller?.name ?? "" },
+      {
+        method: request.method,
+        target: head.target === "*" ? "*" : request.path + query,
+        headers: request.headers,
+        body: request.body,
+        framing: requestFraming(head.framing, request.body),
+        expectContinue: head.expectContinue && request.body.bytes === undefined,
+      },
+      this,
+    );
+  }
+
+  onInterim(head: ResponseHead): void {
+    if (this.#answered || this.#gone) return;
+    stripHopByHop(head.headers);
+    this.#incoming.sendInterim(head.status, head.reason, head.headers);
+  }
+
+  onResponse(head: ResponseHead, body: Body, info: ConnectionInfo): void {
+    const exchange = this.#exchange as ExchangeState;
+    this.#outcome.connection = info;
+    if (this.#gone) {
+      body.cancel();
+      return;
+    }
+    stripHopByHop(head.headers);
+    const { status, reason, version, headers } = head;
+    exchange.response = { status, reason, version, headers, body };
+    const decision = this.#pipeline.response(exchange);
+    if (decision instanceof Promise) void this.#late(decision, (late) => this.#respond(late, head));
+    else this.#guarded(() => this.#respond(decision, head));
+  }
+
+  onError(error: UpstreamError): void {
+    if (this.#answered || this.#gone) return;
+    const cause = this.#incoming.requestError;
+    if (cause !== undefined) {
+      this.#outcome.error = cause.message;
+      this.#refuse(cause.status, cause.reason, cause.message);
+      return;
+    }
+    this.#outcome.error = error.detail ?? error.message;
+    this.#outcome.action = "error";
+    this.#refuse(error.status, error.reason, error.message);
+  }
+
+  #respond(decision: Decision | undefined, head: ResponseHead): void {
+    if (this.#gone) return;
+    const exchange = this.#exchange as ExchangeState;
+    const response = exchange.response as NonNullable<ExchangeState["response"]>;
+    if (decision !== undefined) {
+      response.body.cancel();
+      this.#answerDecision(decision);
+      return;
+    }
+    const bodiless = exchange.request.method === "HEAD" || response.status === 204 || response.status === 304;
+    const framing = bodiless
+      ? noBody
+      : responseFraming(head.framing, response.body, this.#incoming.head.version);
+    const { status, reason, headers, body } = response;
+    this.#outcome.status = status;
+    this.#answered = true;
+    this.#incoming.respond({ status, reason, headers, framing, keepsLength: bodiless }, body);
+  }
+
+  #answerDecision({ verdict, by, error }: Decision): void {
+    const outcome = this.#outcome;
+    if (error !== undefined) outcome.error = error;
+    outcome.action = error === undefined ? verdict.kind : "error";
+    if (verdict.kind === "stub") {
+      outcome.stubbedBy = by;
+      this.#answer(syntheticAnswer(verdict.response));
+      return;
+    }
+    outcome.rejectedBy = by;
+    outcome.reason = verdict.reason;
+    this.#answer(rejectionAnswer(verdict, this.#refusalFacts(verdict.detail)));
+  }
+
+  #refuseEarly(error: unknown): void {
+    if (error instanceof Refused || error instanceof RequestAuthorityError) {
+      this.#refuse(error.status, error.reason, error.message);
+    } else if (error instanceof TargetError) {
+      this.#refuse(400, error.reason, error.message);
+    } else this.#crash(error);
+  }
+
+  #refuse(status: number, reason: Reason, detail: string): void {
+    this.#outcome.action ??= "reject";
+    this.#outcome.reason = reason;
+    this.#answer(refusal({ status, reason, ...this.#refusalFacts(detail) }));
+  }
+
+  #refusalFacts(detail: string | undefined) {
+    return {
+      requestId: this.#id,
+      host: this.#exchange?.authority.host.name,
+      detail: detail === "" ? undefined : detail,
+      override: this.#context.denialMessage,
+    };
+  }
+
+  #answer(answer: Answer): void {
+    if (this.#answered || this.#gone) return;
+    this.#answered = true;
+    this.#outcome.status = answer.status;
+    if (answer.status === 407) answer.headers.append("Proxy-Authenticate", 'Basic realm="sallyport"');
+    const bodiless = this.#incoming.head.method === "HEAD";
+    const length = answer.body.length;
+    this.#incoming.respond(
+      { ...answer, framing: bodiless ? noBody : { kind: "length", length } },
+      bodiless ? Body.empty() : Body.of(answer.body),
+    );
+  }
+
+  /** A defect of ours: the request ends closed, and nothing of the error's text gets out (I4, I14). */
+  #crash(error: unknown): void {
+    this.#outcome.action = "error";
+    this.#outcome.error = `internal error (${error instanceof Error ? error.name : typeof error})`;
+    this.#sent?.cancel();
+    if (this.#answered) this.#incoming.destroy();
+    else this.#refuse(500, "internal_error", "");
+  }
+
+  /** The client left before the answer was complete. */
+  #onAbandoned(): void {
+    this.#gone = true;
+    this.#outcome.action = "client_cancel";
+    this.#outcome.reason = "client_disconnected";
+    this.#sent?.cancel();
+    this.#end();
+  }
+
+  /** The answer is complete, or was cut because its source failed. */
+  #onDone(error: Error | undefined): void {
+    if (error !== undefined) {
+      this.#outcome.action = "error";
+      this.#outcome.reason ??= "upstream_closed";
+      this.#outcome.error = error.message;
+      this.#sent?.cancel();
+    }
+    this.#end();
+  }
+
+  #end(): void {
+    const { audit, onOutcome } = this.#context;
+    const incoming = this.#incoming;
+    const outcome = this.#outcome;
+    outcome.bytesIn = incoming.bytesIn;
+    outcome.bytesOut = incoming.bytesOut;
+    outcome.durationMs = performance.now() - this.#startedAt;
+    audit.write(exchangeRecord(this.#id, incoming.head, this.#facts, this.#exchange, outcome));
+    onOutcome?.(this.#exchange, outcome);
+    this.#pipeline.leave();
+  }
+}
+
+const noBody: Framing = { kind: "none" };
+
+/** How the request's body is framed upstream: as it came, unless a transform holds all of it. */
+function requestFraming(incoming: Framing, body: Body): Framing {
+  const bytes = body.bytes;
+  if (bytes !== undefined) {
+    if (incoming.kind === "none" && bytes.length === 0) return incoming;
+    if (incoming.kind === "chunked" && body.trailers !== undefined) return incoming;
+    return { kind: "length", length: bytes.length };
+  }
+  return body.length === undefined ? { kind: "chunked" } : { kind: "length", length: body.length };
+}
+
+/** How the answer is framed for the client. What ended with the upstream's connection becomes chunked: a cut shows. */
+function responseFraming(upstream: Framing, body: Body, clientVersion: number): Framing {
+  if (upstream.kind === "none") return upstream;
+  const length = body.length;
+  if (length !== undefined && body.trailers === undefined) return { kind: "length", length };
+  return clientVersion < 11 ? { kind: "close" } : { kind: "chunked" };
+}
+
+/** The Host field as it goes upstream: the canonical name, with the port only where the client wrote one. */
+function hostHeader(sent: string | undefined, exchange: ExchangeState): string {
+  const { text, host } = exchange.authority;
+  if (sent === text) return text;
+  const name = host.kind === "ipv6" ? `[${host.name}]` : host.name;
+  if (sent === name) return name;
+  const wrotePort = sent !== undefined && /:\d+$/.test(sent);
+  const defaultPort = exchange.scheme === "https" ? 443 : 80;
+  return wrotePort || exchange.authority.port !== defaultPort ? text : name;
+}

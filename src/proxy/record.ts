@@ -1,0 +1,85 @@
+import type { AuditRecord } from "../audit/types.ts";
+import type { RequestHead } from "../http/message.ts";
+import type { ConnectionFacts } from "../listeners/context.ts";
+import type { ExchangeState } from "../pipeline/exchange.ts";
+import type { Reason } from "../reasons.ts";
+import type { ConnectionInfo } from "../upstream/index.ts";
+
+/** How an exchange ended; filled in as it goes. */
+export interface Outcome {
+  /** Absent while nothing but success has happened. */
+  action: AuditRecord["action"] | undefined;
+  status: number;
+  reason: Reason | undefined;
+  rejectedBy: string | undefined;
+  stubbedBy: string | undefined;
+  error: string | undefined;
+  connection: ConnectionInfo | undefined;
+  bytesIn: number;
+  bytesOut: number;
+  durationMs: number;
+}
+
+export function emptyFacts(): Outcome {
+  return {
+    action: undefined,
+    status: 0,
+    reason: undefined,
+    rejectedBy: undefined,
+    stubbedBy: undefined,
+    error: undefined,
+    connection: undefined,
+    bytesIn: 0,
+    bytesOut: 0,
+    durationMs: 0,
+  };
+}
+
+/** The audit record of one exchange (I13). Host and path are those of the request as it arrived (I14). */
+export function exchangeRecord(
+  id: string,
+  head: RequestHead,
+  facts: ConnectionFacts,
+  exchange: ExchangeState | undefined,
+  outcome: Outcome,
+): AuditRecord {
+  const client = exchange?.client ?? facts.client;
+  const connection = outcome.connection;
+  const record: AuditRecord = {
+    time: Date.now(),
+    requestId: id,
+    host: exchange?.authority.text ?? facts.authority?.text ?? facts.host?.name ?? "",
+    method: head.method,
+    path: exchange?.request.canonicalPath ?? "",
+    remoteAddress: client.remoteAddress,
+    sni: client.sni ?? "",
+    mode: "mitm",
+    action: outcome.action ?? "allow",
+    status: outcome.status,
+    durationMs: outcome.durationMs,
+    bytesIn: outcome.bytesIn,
+    bytesOut: outcome.bytesOut,
+    requestTraces: exchange?.requestTraces ?? [],
+    responseTraces: exchange?.responseTraces ?? [],
+  };
+  if (outcome.reason !== undefined) record.reason = outcome.reason;
+  if (outcome.rejectedBy !== undefined) record.rejectedBy = outcome.rejectedBy;
+  if (outcome.stubbedBy !== undefined) record.stubbedBy = outcome.stubbedBy;
+  if (outcome.error !== undefined) record.error = outcome.error;
+  if (client.caller !== undefined) record.caller = client.caller.name;
+  if (connection !== undefined) {
+    record.upstreamAddress = connection.address;
+    record.reused = connection.reused;
+  }
+  if (client.tls !== undefined || connection?.tls !== undefined) {
+    record.tls = {
+      ...(client.tls === undefined ? {} : { client: client.tls.version }),
+      ...(connection?.tls === undefined ? {} : { upstream: connection.tls }),
+    };
+  }
+  if (facts.tunnel !== undefined && facts.tunnel.kind !== "sni") {
+    record.tunnel = { target: facts.tunnel.authority.text, traces: facts.tunnel.traces };
+  }
+  if (exchange?.bodyCapture !== undefined) record.bodyCapture = exchange.bodyCapture;
+  return record;
+}
