@@ -3,7 +3,7 @@ import { createHash, randomBytes, sign, type KeyObject } from "node:crypto";
 import * as asn1js from "asn1js";
 import * as pkijs from "pkijs";
 
-const oid = {
+export const oid = {
   commonName: "2.5.4.3",
   subjectKeyIdentifier: "2.5.29.14",
   keyUsage: "2.5.29.15",

@@ -103,7 +103,7 @@ function newKey(): { key: KeyObject; pem: string; spki: Buffer } {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   return {
     key: privateKey,
-    pem: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    pem: privateKey.export({ type: "pkcs8", format: "pem" }),
     spki: publicKey.export({ type: "spki", format: "der" }),
   };
 }
