@@ -1,0 +1,179 @@
+// client ── TLS ──▶ contestant (nginx or Sallyport: puts one credential in) ── TLS ──▶ origin (nginx)
+import { mkdirSync, writeFileSync } from "node:fs";
+import { lookup } from "node:dns/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import type { Keys } from "./keys.ts";
+import { freePort, type Running, startProcess } from "./machine.ts";
+
+/** What the client sends in place of the credential. */
+export const placeholder = "bench-placeholder-7c41d0";
+/** Made up; the origin refuses every request that does not carry it. */
+const credential = "bench-credential-0f3b9a2e51";
+
+export const downloadBytes = 10 * 1024 * 1024;
+
+export interface Contestant {
+  readonly name: "nginx" | "sallyport";
+  readonly pid: number;
+  /** Port for TLS with the name `localhost`. */
+  readonly port: number;
+  readonly stop: () => Promise<void>;
+}
+
+export interface Origin {
+  readonly port: number;
+  readonly stop: () => Promise<void>;
+}
+
+/** The upstream: a small JSON answer, a file of 10 MiB, and an upload that is read to its end before the answer. */
+export async function startOrigin(nginx: string, directory: string, keys: Keys): Promise<Origin> {
+  const [port, sink] = [await freePort(), await freePort()];
+  const home = nginxHome(directory, "origin");
+  writeFileSync(join(home, "big"), Buffer.alloc(downloadBytes, "x"));
+  const addresses = await lookup("localhost", { all: true });
+  const listens = addresses.map(
+    ({ address, family }) => `listen ${family === 6 ? `[${address}]` : address}:${port} ssl;`,
+  );
+  const http = `
+    server { listen 127.0.0.1:${sink}; access_log off; location / { return 200 "stored"; } }
+    server {
+      ${listens.join(" ")}
+      ${serverTls(keys)}
+      access_log off;
+      keepalive_requests 1000000000;
+      default_type application/json;
+      if ($http_authorization != "Bearer ${credential}") { return 401; }
+      location = /small {
+        return 200 '{"id":"item_8d1c","object":"list","data":[{"name":"first"},{"name":"second"}],"has_more":false}';
+      }
+      location = /big { root ${home}; }
+      location = /upload {
+        client_max_body_size 0;
+        client_body_buffer_size 12m;
+        proxy_pass http://127.0.0.1:${sink};
+        proxy_pass_request_body off;
+        proxy_set_header Content-Length "";
+      }
+    }`;
+  const running = await startNginx(nginx, home, port, http);
+  return { port, stop: running.stop };
+}
+
+/** nginx as a reverse proxy that does what Sallyport does: verified TLS upstream from a pool, one header set, a log. */
+export async function startNginxProxy(
+  nginx: string,
+  directory: string,
+  keys: Keys,
+  origin: Origin,
+): Promise<Contestant> {
+  const port = await freePort();
+  const home = nginxHome(directory, "proxy");
+  const http = `
+    log_format audit escape=json '{"time":"$time_iso8601","host":"$host","method":"$request_method","path":"$uri",'
+      '"remote":"$remote_addr","status":$status,"seconds":$request_time,"upstream":"$upstream_addr"}';
+    upstream origin { server 127.0.0.1:${origin.port}; keepalive 300; keepalive_requests 1000000000; }
+    server {
+      listen 127.0.0.1:${port} ssl;
+      ${serverTls(keys)}
+      keepalive_requests 1000000000;
+      access_log ${home}/access.log audit buffer=16k flush=1s;
+      location / {
+        proxy_pass https://origin;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header Host localhost:${origin.port};
+        proxy_set_header Authorization "Bearer ${credential}";
+        proxy_ssl_verify on;
+        proxy_ssl_trusted_certificate ${keys.caCert};
+        proxy_ssl_server_name on;
+        proxy_ssl_name localhost;
+        proxy_ssl_protocols TLSv1.2 TLSv1.3;
+        proxy_request_buffering off;
+        proxy_max_temp_file_size 0;
+        client_max_body_size 0;
+      }
+    }`;
+  const running = await startNginx(nginx, home, port, http);
+  return { name: "nginx", pid: running.pid, port, stop: running.stop };
+}
+
+/** Sallyport with its listener for redirected TLS, a policy, a placeholder to swap and an audit file. */
+export async function startSallyport(directory: string, keys: Keys, origin: Origin): Promise<Contestant> {
+  const home = join(directory, "sallyport");
+  mkdirSync(home);
+  const file = join(home, "proxy.yaml");
+  writeFileSync(
+    file,
+    `dns: { enabled: false }
+proxy:
+  http_listen: "off"
+  https_listen: "127.0.0.1:0"
+  upstream_deny_cidrs: []
+tls:
+  ca_cert: ${keys.caCert}
+  ca_key: ${keys.caKey}
+  upstream_ca: ${keys.caCert}
+metrics: { listen: "off" }
+log: { format: json }
+audit: { file: ${home}/audit.log }
+transforms:
+  - name: allowlist
+    config:
+      rules: [{ host: "localhost:${origin.port}", methods: [GET, PUT, POST] }]
+  - name: secrets
+    config:
+      secrets:
+        - source: { type: env, var: BENCH_CREDENTIAL }
+          replace: { proxy_value: ${placeholder}, match_headers: [Authorization] }
+          rules: [{ host: "localhost:${origin.port}" }]
+`,
+  );
+  const address = /"msg":"https proxy starting","addr":"[^"]*:(\d+)"/;
+  const main = new URL("../src/main.ts", import.meta.url).pathname;
+  const running = await startProcess(process.execPath, [main, "start", "--config", file], {
+    env: { BENCH_CREDENTIAL: credential },
+    ready: (errors) => address.test(errors),
+  });
+  const port = Number(address.exec(running.errors())?.[1]);
+  return { name: "sallyport", pid: running.pid, port, stop: running.stop };
+}
+
+function nginxHome(directory: string, name: string): string {
+  const home = join(directory, name);
+  mkdirSync(home);
+  return home;
+}
+
+function startNginx(nginx: string, home: string, port: number, http: string): Promise<Running> {
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+  const file = join(home, "nginx.conf");
+  writeFileSync(
+    file,
+    `daemon off; worker_processes 1; pid ${home}/pid; error_log stderr error;
+    ${process.getuid?.() === 0 ? "user root;" : ""}
+    events { worker_connections 4096; }
+    http {
+      ${temporary.map((kind) => `${kind}_temp_path ${home}/${kind};`).join(" ")}
+      sendfile on; tcp_nodelay on; server_tokens off;
+      ${http}
+    }`,
+  );
+  return startProcess(nginx, ["-p", home, "-c", file, "-e", "stderr"], { ready: () => accepts(port) });
+}
+
+function serverTls(keys: Keys): string {
+  return `ssl_certificate ${keys.cert}; ssl_certificate_key ${keys.key};
+      ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:tls:10m;`;
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}

@@ -1,0 +1,234 @@
+// Sallyport against nginx doing the same work, in the same run on the same machine: TLS on both sides, one
+// credential put in, one line of log. What counts is processor time; rates depend on who else wants the cores.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import {
+  type Contestant,
+  downloadBytes,
+  type Origin,
+  startNginxProxy,
+  startOrigin,
+  startSallyport,
+} from "./contestants.ts";
+import { makeKeys } from "./keys.ts";
+import { newConnections, type Target, transfers, wrk } from "./load.ts";
+import { describeMachine, findProgram, measure } from "./machine.ts";
+import { medianSample, type Result, resultTable, type Sample, targetLines } from "./report.ts";
+
+const usage = `npm run bench -- [options]
+  --smoke        a second of everything at 16 connections: proves that it works
+  --only NAME    only scenarios whose name begins so
+  --seconds N    length of a round with kept connections (5)
+  --rounds N     rounds per contestant, of which the median counts (3)
+  --write        put the result into bench/RESULTS.md
+  --require      fail where nginx, wrk or openssl are missing, instead of skipping`;
+
+interface Scenario {
+  readonly name: string;
+  readonly unit: string;
+  readonly target?: number;
+  readonly growthTarget?: number;
+  run(contestant: Contestant, target: Target): Promise<Sample>;
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      smoke: { type: "boolean", default: false },
+      only: { type: "string", default: "" },
+      seconds: { type: "string", default: "5" },
+      rounds: { type: "string", default: "3" },
+      write: { type: "boolean", default: false },
+      require: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  if (values.help) {
+    console.log(usage);
+    return 0;
+  }
+  const [nginx, wrkProgram] = [findProgram("nginx"), findProgram("wrk")];
+  if (nginx === undefined || wrkProgram === undefined || findProgram("openssl") === undefined) {
+    console.log("skipped: needs nginx, wrk and openssl (Debian: apt-get install nginx-light wrk openssl)");
+    return values.require ? 1 : 0;
+  }
+  const rounds = values.smoke ? 1 : Number(values.rounds);
+  const seconds = values.smoke ? 1 : Number(values.seconds);
+  const scenarios = (values.smoke ? smokeScenarios(wrkProgram) : allScenarios(wrkProgram, seconds)).filter(
+    ({ name }) => name.startsWith(values.only),
+  );
+  if (scenarios.length === 0) {
+    console.error(
+      `--only ${values.only}: no such scenario; there are ${names(allScenarios(wrkProgram, seconds))}`,
+    );
+    return 2;
+  }
+  const results = await runAll(nginx, scenarios, rounds);
+  const table = resultTable(results);
+  console.log(table);
+  if (values.smoke) return 0;
+  const { lines, missed } = targetLines(results);
+  console.log(`\n${lines.join("\n")}`);
+  if (values.write) writeResults(table, lines, describeMachine(nginx, wrkProgram));
+  return missed === 0 ? 0 : 1;
+}
+
+function allScenarios(wrkProgram: string, seconds: number): readonly Scenario[] {
+  return [
+    keptConnections(wrkProgram, 1, seconds),
+    keptConnections(wrkProgram, 16, seconds),
+    { ...keptConnections(wrkProgram, 64, seconds), target: 2.2 },
+    keptConnections(wrkProgram, 256, seconds),
+    { ...connectionPerRequest("new connection, full handshake", 1500, false), target: 5.5 },
+    connectionPerRequest("new connection, resumed session", 1500, true),
+    { ...bodies("download", 60), target: 1.5, growthTarget: 48 },
+    { ...bodies("upload", 60), target: 1.5, growthTarget: 48 },
+  ];
+}
+
+function smokeScenarios(wrkProgram: string): readonly Scenario[] {
+  return [
+    keptConnections(wrkProgram, 16, 1),
+    connectionPerRequest("new connection, full handshake", 50, false),
+    connectionPerRequest("new connection, resumed session", 50, true),
+    bodies("download", 4),
+    bodies("upload", 4),
+  ];
+}
+
+function keptConnections(wrkProgram: string, connections: number, seconds: number): Scenario {
+  return {
+    name: `${connections} kept connection${connections === 1 ? "" : "s"}`,
+    unit: "request",
+    async run(contestant, target) {
+      const { result, cost } = await measure(contestant.pid, () =>
+        wrk(wrkProgram, target, connections, seconds),
+      );
+      const { requests, requestsPerSecond: rate, p50, p99 } = result;
+      return { ...cost, rate, p50, p99, cpu: (cost.cpuSeconds / requests) * 1e6 };
+    },
+  };
+}
+
+function connectionPerRequest(name: string, count: number, resume: boolean): Scenario {
+  return {
+    name,
+    unit: "connection and request",
+    async run(contestant, target) {
+      const began = performance.now();
+      const { result, cost } = await measure(contestant.pid, () => newConnections(target, count, 8, resume));
+      const rate = count / ((performance.now() - began) / 1000);
+      return { ...cost, rate, cpu: (cost.cpuSeconds / count) * 1e6, resumed: result.resumed / count };
+    },
+  };
+}
+
+function bodies(direction: "download" | "upload", count: number): Scenario {
+  return {
+    name: `${direction} of 10 MiB`,
+    unit: "transfer",
+    async run(contestant, target) {
+      const began = performance.now();
+      const { cost } = await measure(contestant.pid, () =>
+        transfers(target, direction, downloadBytes, count, 4),
+      );
+      const rate = count / ((performance.now() - began) / 1000);
+      return { ...cost, rate, cpu: (cost.cpuSeconds / count) * 1e6 };
+    },
+  };
+}
+
+async function runAll(
+  nginx: string,
+  scenarios: readonly Scenario[],
+  rounds: number,
+): Promise<readonly Result[]> {
+  const directory = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
+  const started: (Origin | Contestant)[] = [];
+  const start = async <T extends Origin | Contestant>(starting: Promise<T>): Promise<T> => {
+    const running = await starting;
+    started.unshift(running);
+    return running;
+  };
+  try {
+    const keys = makeKeys(directory);
+    const origin = await start(startOrigin(nginx, directory, keys));
+    const contestants = [
+      await start(startNginxProxy(nginx, directory, keys, origin)),
+      await start(startSallyport(directory, keys, origin)),
+    ];
+    const target = (contestant: Contestant): Target => ({
+      port: contestant.port,
+      host: `localhost:${origin.port}`,
+      caCert: keys.caCert,
+    });
+    const results: Result[] = [];
+    for (const scenario of scenarios) {
+      const samples: Record<Contestant["name"], Sample[]> = { nginx: [], sallyport: [] };
+      // The first round only warms up: compiled code, pools, session caches.
+      for (let round = rounds > 1 ? -1 : 0; round < rounds; round++) {
+        for (const contestant of contestants) {
+          console.error(
+            `${scenario.name}: ${contestant.name}, ${round < 0 ? "warming up" : `round ${round + 1}`}`,
+          );
+          const sample = await scenario.run(contestant, target(contestant)).catch((error: unknown) => {
+            throw new Error(`${scenario.name}, ${contestant.name}: ${(error as Error).message}`, {
+              cause: error,
+            });
+          });
+          if (round >= 0) samples[contestant.name].push(sample);
+        }
+      }
+      const { name, unit, target: limit, growthTarget } = scenario;
+      results.push({
+        scenario: name,
+        unit,
+        medians: { nginx: medianSample(samples.nginx), sallyport: medianSample(samples.sallyport) },
+        ...(limit === undefined ? {} : { target: limit }),
+        ...(growthTarget === undefined ? {} : { growthTarget }),
+      });
+    }
+    return results;
+  } finally {
+    for (const running of started) await running.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function writeResults(
+  table: string,
+  targets: readonly string[],
+  machine: readonly (readonly [string, string])[],
+): void {
+  const text = `# Measured against nginx
+
+Written by \`npm run bench -- --write\`. Both proxies do the same work in the same run: TLS from the client, one
+credential put into \`Authorization\`, verified TLS to the same upstream from a pool, one line of log. CPU is the
+processor time of all of the proxy's processes for one request; the median of the rounds counts. Rates depend on the
+load generator and the upstream, which share the machine's cores.
+
+| | |
+|---|---|
+${machine.map(([key, value]) => `| ${key} | ${value} |`).join("\n")}
+
+${table}
+
+\`\`\`
+${targets.join("\n")}
+\`\`\`
+`;
+  writeFileSync(new URL("RESULTS.md", import.meta.url), text);
+}
+
+function names(scenarios: readonly Scenario[]): string {
+  return scenarios.map(({ name }) => `"${name}"`).join(", ");
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  console.error(`bench: ${(error as Error).message}`);
+  process.exitCode = 1;
+}
