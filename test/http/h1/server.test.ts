@@ -11,7 +11,7 @@ import { type BadRequest, ServerConnection } from "../../../src/http/h1/server.t
 import type { ServerExchange } from "../../../src/http/h1/server-exchange.ts";
 import { Headers } from "../../../src/http/headers.ts";
 
-type Handler = (exchange: ServerExchange, connection: ServerConnection) => void;
+type Handler = (exchange: ServerExchange, connection: ServerConnection) => void | Promise<void>;
 
 let server: Server;
 let handler: Handler;
@@ -24,7 +24,7 @@ before(async () => {
   server = createServer({ allowHalfOpen: true }, (socket) => {
     const options = { limits: defaultH1Limits, deadlines, headerMs, bodyMs: 400, idleMs: 400 };
     const connection: ServerConnection = new ServerConnection(socket, options, {
-      onRequest: (exchange) => handler(exchange, connection),
+      onRequest: (exchange) => void handler(exchange, connection),
       onBadRequest(bad) {
         refused.push(bad);
         return {
@@ -248,7 +248,7 @@ describe("a client connection", () => {
       const write = exchange.socket.write;
       exchange.socket.write = function (this: Socket, ...args: unknown[]) {
         writes++;
-        return write.apply(this, args as Parameters<typeof write>);
+        return Reflect.apply(write, this, args);
       } as typeof write;
       const framing = { kind: "chunked" } as const;
       const body = Body.of(Buffer.from("hi"));
