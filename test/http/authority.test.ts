@@ -251,7 +251,13 @@ test("I1: parsing the canonical text gives the same authority", () => {
 });
 
 test("I1: whatever is accepted is in canonical form", () => {
-  const alphabet = fc.constantFrom(..."aZ09.-_:[]@%x/\\ \0\u00e9", "::", "ffff", "127.0.0.1", "0x7f");
+  const alphabet = fc.constantFrom(
+    ...Array.from("aZ09.-_:[]@%x/\\ \0\u00e9"),
+    "::",
+    "ffff",
+    "127.0.0.1",
+    "0x7f",
+  );
   fc.assert(
     fc.property(fc.array(alphabet, { maxLength: 8 }), (pieces) => {
       let authority;
