@@ -1,17 +1,12 @@
 // Where a CA is kept: two files, the certificate for everyone and the key for the proxy alone.
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
-import { dirname, isAbsolute, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { createCa, type CaPem } from "./ca-create.ts";
-import { CaError, loadCa, type CaFiles } from "./ca.ts";
+import { join } from "node:path";
+import type { CaPem } from "./ca-create.ts";
+import { CaError, type CaFiles } from "./ca.ts";
 
-class FileExists extends CaError {}
-
-/** Lifetime of a CA made without one being named. */
-export const defaultValidityDays = 3650;
+/** One of the files is there already. */
+export class CaFileExists extends CaError {}
 
 const certMode = 0o644;
 const keyMode = 0o600;
@@ -68,54 +63,15 @@ async function writeNew(path: string, text: string, mode: number): Promise<void>
 
 function writeError(path: string, error: unknown): CaError {
   const { code } = error as NodeJS.ErrnoException;
-  if (code === "EEXIST") return new FileExists(`${path} exists already: use --force to replace it`);
+  if (code === "EEXIST") return new CaFileExists(`${path} exists already: use --force to replace it`);
   return new CaError(`${path} cannot be written (${code}): choose a directory this user may write to`);
 }
 
-async function makeDirectory(dir: string, mode: number): Promise<void> {
+/** Makes `dir` and the directories above it that are missing. Throws CaError. */
+export async function makeDirectory(dir: string, mode: number): Promise<void> {
   try {
     await mkdir(dir, { recursive: true, mode });
   } catch (error) {
     throw new CaError(`directory ${dir} cannot be made (${(error as NodeJS.ErrnoException).code})`);
-  }
-}
-
-/**
- * Where the embedded configuration keeps its CA: `sallyport/` under $XDG_STATE_HOME, or under ~/.local/state
- * (the XDG base directory specification, which has relative values ignored).
- */
-export function defaultCaFiles(env: NodeJS.ProcessEnv): CaFiles {
-  const { XDG_STATE_HOME: stateHome = "", HOME: home = "" } = env;
-  const base = isAbsolute(stateHome) ? stateHome : join(home === "" ? homedir() : home, ".local", "state");
-  return caFilesIn(join(base, "sallyport"));
-}
-
-/** The default CA's files, made on first use in a directory of mode 0700. Throws CaError. */
-export async function ensureDefaultCa(env: NodeJS.ProcessEnv): Promise<CaFiles> {
-  const files = defaultCaFiles(env);
-  if (!existsSync(files.keyPath) && !existsSync(files.certPath)) {
-    const dir = dirname(files.certPath);
-    await makeDirectory(dir, 0o700);
-    const pem = await createCa({ name: "Sallyport CA", validityDays: defaultValidityDays });
-    try {
-      return await writeCa(dir, pem);
-    } catch (error) {
-      if (!(error instanceof FileExists)) throw error; // else another process was first
-    }
-  }
-  await untilUsable(files);
-  return files;
-}
-
-/** Another process may be between creating the files and having written them: waits half a second. */
-async function untilUsable(files: CaFiles): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      await loadCa(files);
-      return;
-    } catch (error) {
-      if (attempt === 10) throw error;
-      await sleep(50);
-    }
   }
 }

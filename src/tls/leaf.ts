@@ -70,12 +70,17 @@ export class LeafStore {
   /**
    * The context to serve `host` with: at once when it is cached or the CA's key signs fast, else a promise
    * (RSA signatures are made off the main thread). Asked for one host at the same time, makes one leaf.
-   * Throws CaError when the CA has expired. Ask only after policy: a new host costs a key and a signature (I8).
+   * Rejects with CaError when the CA has expired, and never throws. Ask only after policy: a new host costs a
+   * key and a signature (I8).
    */
   contextFor(host: Host): SecureContext | Promise<SecureContext> {
     const leaf = this.#leaves.get(host.name);
     if (leaf !== undefined && this.#now() < leaf.renewAt) return leaf.context;
-    return this.#pending.get(host.name) ?? this.#make(host);
+    try {
+      return this.#pending.get(host.name) ?? this.#make(host);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
   }
 
   /** Whether `contextFor` answers without making a leaf. */

@@ -193,7 +193,10 @@ describe("the leaf store", () => {
     const store = new LeafStore(ca, { cacheSize: 1, expiryHours: 10_000, now: () => now });
     await store.contextFor(name("a.example"));
     now = ca.notAfter;
-    assert.throws(() => store.contextFor(name("a.example")), /CA certificate expired on .*: replace it/);
+    await assert.rejects(
+      async () => store.contextFor(name("a.example")),
+      /CA certificate expired on .*: replace it/,
+    );
   });
 
   test("speaks TLS 1.2 and 1.3 and nothing older", async () => {
