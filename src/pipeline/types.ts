@@ -1,3 +1,4 @@
+import type { Dispatcher } from "undici";
 import type { z } from "zod";
 import type { Authority } from "../http/authority.ts";
 import type { Body } from "../http/body.ts";
@@ -157,6 +158,10 @@ export interface BuildContext {
   rules(path: ConfigPath, rules: readonly RuleConfig[] | undefined): Rules;
   /** Makes the handle of a source object; identical ones share one cache entry. */
   secret(path: ConfigPath, source: SourceConfig): SecretHandle;
+  /** For calls of the transform's own (token endpoints): guarded and resolved as upstream traffic is (I11). */
+  readonly dispatcher: Dispatcher;
+  /** A line for the operator. Never a credential (I14). */
+  log(level: "info" | "warn" | "error", message: string, fields?: Record<string, unknown>): void;
 }
 
 /** A rule as it stands in the configuration. */
