@@ -12,8 +12,8 @@ test("an allowed request has the fields of the schema in their order, and nothin
     serializeRecord(auditRecord()),
     '{"time":"2026-11-22T06:13:05.042Z","level":"INFO","msg":"request","audit":{"host":"api.example.com",' +
       '"method":"GET","path":"/v1/items","remote_addr":"10.0.0.7:51724","sni":"api.example.com","mode":"mitm",' +
-      '"action":"allow","status_code":200,"duration_ms":12.346,"request_id":"0192f3a1-7c4e","bytes_in":0,' +
-      '"bytes_out":118}}',
+      '"action":"allow","status_code":200,"duration_ms":12.346,"request_id":"0192f3a1-7c4e","bytes_in":187,' +
+      '"bytes_out":431}}',
   );
 });
 
