@@ -6,7 +6,7 @@ import type { Frame, TemplateData } from "./values.ts";
 
 export { TemplateError } from "./error.ts";
 export { base64, type TemplateFunction } from "./functions.ts";
-export { toByteString } from "./lexer.ts";
+export { toByteString } from "../byte-string.ts";
 export type { TemplateData } from "./values.ts";
 
 /** A string, or the names of a map of strings. */

@@ -1,3 +1,4 @@
+import { toByteString } from "../byte-string.ts";
 import { TemplateSyntaxError } from "./error.ts";
 
 /** A word of the language inside `{{ }}`. `at` is its offset in the template. */
@@ -201,14 +202,6 @@ function numericEscape(match: RegExpExecArray, at: number): string {
     throw new TemplateSyntaxError("escape is not a Unicode character", at);
   }
   return toByteString(String.fromCodePoint(point));
-}
-
-/** The UTF-8 bytes of a text, one character for each. */
-export function toByteString(text: string): string {
-  for (let index = 0; index < text.length; index++) {
-    if (text.charCodeAt(index) > 0x7f) return Buffer.from(text, "utf8").toString("latin1");
-  }
-  return text;
 }
 
 /** A name or number must be followed by a space or a mark: `.Value"x"` is a slip, not two operands. */

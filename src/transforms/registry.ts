@@ -1,0 +1,15 @@
+import type { TransformKind } from "../pipeline/types.ts";
+import { allowlist } from "./allowlist.ts";
+import { annotate } from "./annotate.ts";
+import { bodyCapture } from "./body-capture.ts";
+import { headerAllowlist } from "./header-allowlist.ts";
+import { secrets } from "./secrets/index.ts";
+
+/** Every kind of transform a configuration can name; a new one is a file and a row here. */
+export const transformKinds: readonly TransformKind[] = [
+  allowlist,
+  annotate,
+  bodyCapture,
+  headerAllowlist,
+  secrets,
+];

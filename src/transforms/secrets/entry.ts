@@ -1,0 +1,65 @@
+import type { Rules } from "../../pipeline/rules.ts";
+import type { Secret, SecretHandle } from "../../sources/types.ts";
+import type { HeaderMatcher } from "../header-matcher.ts";
+import type { Template } from "../template/index.ts";
+
+/** One entry of `secrets`, compiled. */
+export type Entry = InjectEntry | ReplaceEntry;
+
+interface EntryBase {
+  /** Position in the configuration. */
+  readonly index: number;
+  readonly handle: SecretHandle;
+  readonly rules: Rules;
+  /** Goes on without the credential when its source fails; otherwise the request is refused (I4). */
+  readonly passUnavailable: boolean;
+}
+
+/** Sets a header or a query parameter, whatever the workload sent there. */
+export interface InjectEntry extends EntryBase {
+  readonly kind: "inject";
+  readonly target: { readonly kind: "header" | "query"; readonly name: string };
+  /** What {@link Exchange.claim} takes (I5). */
+  readonly place: string;
+  readonly formatter: Template | undefined;
+  readonly prepare: (secret: Secret) => Prepared;
+}
+
+/** Swaps a placeholder wherever it stands in the places named. */
+export interface ReplaceEntry extends EntryBase {
+  readonly kind: "replace";
+  /** As bytes. */
+  readonly placeholder: string;
+  /** The placeholder as it may stand in a JSON string. */
+  readonly jsonSpellings: readonly string[];
+  /** `undefined`: no header is searched. */
+  readonly headers: HeaderMatcher | undefined;
+  readonly query: boolean;
+  readonly path: boolean;
+  readonly body: boolean;
+  /** Refuses a request without the placeholder. */
+  readonly require: boolean;
+  readonly prepare: (secret: Secret) => Prepared;
+}
+
+/** A credential's bytes, ready to be written. */
+export interface Prepared {
+  readonly bytes: string;
+  /** False when it has bytes that would break a header apart (attack 33). */
+  readonly fitsHeader: boolean;
+  /** Why the formatter failed, without any value. */
+  readonly failure?: string;
+}
+
+/** Remembers the last answer: a source gives the same object until the value changes. */
+export function oncePerSecret(prepare: (secret: Secret) => Prepared): (secret: Secret) => Prepared {
+  let last: Secret | undefined;
+  let prepared: Prepared | undefined;
+  return (secret) => {
+    if (secret !== last || prepared === undefined) {
+      prepared = prepare(secret);
+      last = secret;
+    }
+    return prepared;
+  };
+}
