@@ -24,7 +24,11 @@ export interface DnsConfig {
   /** `host:port` of the resolver for upstream names; `undefined` means the system's. */
   readonly upstreamResolver: string | undefined;
   readonly passthrough: readonly string[];
-  readonly records: readonly { readonly name: string; readonly type: "A" | "CNAME"; readonly value: string }[];
+  readonly records: readonly {
+    readonly name: string;
+    readonly type: "A" | "CNAME";
+    readonly value: string;
+  }[];
 }
 
 export interface ProxyConfig {

@@ -1,0 +1,159 @@
+import { isIPv4 } from "node:net";
+import { embeddedListeners, fileListeners, standardCa, standardDenyCidrs } from "./defaults.ts";
+import type { Path } from "./issues.ts";
+import type { CheckedFile } from "./schema.ts";
+import type { Config, DnsConfig, Listen, ProxyConfig, TlsConfig, TransformEntry } from "./types.ts";
+
+export interface ResolveOptions {
+  /** Path of the file; `undefined` for the embedded default. */
+  readonly file: string | undefined;
+  readonly transforms: readonly TransformEntry[];
+  readonly env: NodeJS.ProcessEnv;
+  readonly error: (path: Path, message: string) => void;
+}
+
+/** Fills in what depends on more than one key, and checks what needs more than one key. */
+export function resolveConfig(checked: CheckedFile, options: ResolveOptions): Config {
+  const listeners = options.file === undefined ? embeddedListeners : fileListeners;
+  const config: Config = {
+    file: options.file,
+    dns: resolveDns(checked.dns, options),
+    proxy: resolveProxy(checked.proxy, listeners),
+    tls: resolveTls(checked.tls, options),
+    transforms: options.transforms,
+    metrics: { listen: checked.metrics.listen ?? listeners.metrics },
+    management: resolveManagement(checked.management, options),
+    log: checked.log,
+    audit: { file: checked.audit.file, onFailure: checked.audit.on_failure },
+    sources: { requireAtStart: checked.sources.require_at_start },
+  };
+  checkListeners(config, options);
+  return config;
+}
+
+function resolveDns(dns: CheckedFile["dns"], { error }: ResolveOptions): DnsConfig {
+  const enabled = dns !== undefined && dns.enabled !== false;
+  if (enabled && dns.proxy_ip === undefined) {
+    error(
+      ["dns", "proxy_ip"],
+      "dns.proxy_ip is required: the proxy's IPv4 address as workloads see it, or set dns.enabled to false",
+    );
+  } else if (enabled && !isIPv4(dns.proxy_ip ?? "")) {
+    const shown = (dns.proxy_ip ?? "").slice(0, 45);
+    error(["dns", "proxy_ip"], `invalid proxy_ip (must be IPv4): ${JSON.stringify(shown)}`);
+  }
+  return {
+    enabled,
+    listen: enabled ? (dns.listen ?? fileListeners.dns) : "off",
+    proxyIp: dns?.proxy_ip,
+    upstreamResolver: dns?.upstream_resolver,
+    passthrough: dns?.passthrough ?? [],
+    records: dns?.records ?? [],
+  };
+}
+
+function resolveProxy(
+  proxy: CheckedFile["proxy"],
+  listeners: typeof fileListeners | typeof embeddedListeners,
+): ProxyConfig {
+  const { timeouts, limits } = proxy;
+  return {
+    httpListen: proxy.http_listen ?? listeners.http,
+    httpsListen: proxy.https_listen ?? listeners.https,
+    tunnelListen: proxy.tunnel_listen ?? listeners.tunnel,
+    maxRequestBodyBytes: proxy.max_request_body_bytes,
+    maxResponseBodyBytes: proxy.max_response_body_bytes,
+    upstreamResponseHeaderTimeoutMs: proxy.upstream_response_header_timeout,
+    upstreamDenyCidrs: proxy.upstream_deny_cidrs ?? standardDenyCidrs,
+    allowMetadata: proxy.allow_metadata,
+    upstreamProxy: {
+      httpProxy: proxy.upstream_proxy.http_proxy,
+      httpsProxy: proxy.upstream_proxy.https_proxy,
+      noProxy: proxy.upstream_proxy.no_proxy,
+    },
+    default: proxy.default,
+    rulePorts: proxy.rule_ports,
+    plaintextCredentials: proxy.plaintext_credentials,
+    requireCaller: proxy.require_caller,
+    shutdownTimeoutMs: proxy.shutdown_timeout,
+    denialMessage: proxy.denial_message,
+    timeouts: {
+      clientHeaderMs: timeouts.client_header,
+      clientBodyMs: timeouts.client_body,
+      clientIdleMs: timeouts.client_idle,
+      tlsHandshakeMs: timeouts.tls_handshake,
+      upstreamConnectMs: timeouts.upstream_connect,
+      upstreamIdleMs: timeouts.upstream_idle,
+      upstreamBodyMs: timeouts.upstream_body,
+    },
+    limits: {
+      maxConnections: limits.max_connections,
+      maxStartLine: limits.max_start_line,
+      maxHeaderBytes: limits.max_header_bytes,
+      maxHeaderCount: limits.max_header_count,
+      maxChunkHeader: limits.max_chunk_header,
+      upstreamIdlePerHost: limits.upstream_idle_per_host,
+      upstreamIdleTotal: limits.upstream_idle_total,
+    },
+  };
+}
+
+function resolveTls(tls: CheckedFile["tls"], options: ResolveOptions): TlsConfig {
+  const { error } = options;
+  const named = tls.ca_cert !== undefined || tls.ca_key !== undefined;
+  const standard = options.file === undefined && !named ? standardCa(options.env) : undefined;
+  const caCert = tls.ca_cert ?? standard?.cert;
+  const caKey = tls.ca_key ?? standard?.key;
+  if (tls.mode === "sni-only") {
+    error(["tls", "mode"], "tls.mode: sni-only is not supported yet; use mitm");
+  } else {
+    const make = "make a CA with `sallyport ca init` and name its";
+    if (caCert === undefined) error(["tls", "ca_cert"], `tls.ca_cert is required; ${make} ca.crt here`);
+    if (caKey === undefined) error(["tls", "ca_key"], `tls.ca_key is required; ${make} ca.key here`);
+  }
+  return {
+    mode: tls.mode,
+    caCert,
+    caKey,
+    certCacheSize: tls.cert_cache_size,
+    leafCertExpiryHours: tls.leaf_cert_expiry_hours,
+    upstreamCa: tls.upstream_ca,
+    explainDenials: tls.explain_denials,
+  };
+}
+
+function resolveManagement(
+  management: CheckedFile["management"],
+  options: ResolveOptions,
+): Config["management"] {
+  const listen = management.listen ?? "off";
+  const apiKeyEnv = management.api_key_env ?? "IRON_MANAGEMENT_API_KEY";
+  if (listen !== "off" && (options.env[apiKeyEnv] ?? "") === "") {
+    const shown = /^[A-Za-z_]\w*$/.test(apiKeyEnv) ? ` ${JSON.stringify(apiKeyEnv)}` : "";
+    options.error(
+      ["management", "api_key_env"],
+      `management.api_key_env${shown} is not set in the environment; put the management API's key there`,
+    );
+  }
+  return { listen, apiKeyEnv };
+}
+
+/** Two listeners on one address would only fail when they start, one of them at random. */
+function checkListeners({ proxy, metrics, management }: Config, { error }: ResolveOptions): void {
+  const taken = new Map<string, string>();
+  const all: readonly (readonly [Path, Listen])[] = [
+    [["proxy", "http_listen"], proxy.httpListen],
+    [["proxy", "https_listen"], proxy.httpsListen],
+    [["proxy", "tunnel_listen"], proxy.tunnelListen],
+    [["metrics", "listen"], metrics.listen],
+    [["management", "listen"], management.listen],
+  ];
+  for (const [path, listen] of all) {
+    if (listen === "off" || listen.port === 0) continue;
+    const address = `${listen.host ?? ""}:${listen.port}`;
+    const other = taken.get(address);
+    const key = path.join(".");
+    if (other === undefined) taken.set(address, key);
+    else error(path, `${key} and ${other} are both ${address}; give one another port, or off`);
+  }
+}

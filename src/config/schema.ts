@@ -1,0 +1,263 @@
+import { z } from "zod";
+import { defaultH1Limits } from "../http/h1/limits.ts";
+import {
+  bytes,
+  cidrs,
+  count,
+  duration,
+  flag,
+  listen,
+  parseHostPort,
+  proxyUrl,
+  say,
+  text,
+  word,
+} from "./fields.ts";
+
+/** A section that may be left out; its keys then have their standard values. */
+function section<Shape extends z.ZodRawShape>(description: string, shape: Shape) {
+  return z
+    .strictObject(shape)
+    .prefault({} as z.input<z.ZodObject<Shape>>)
+    .describe(description);
+}
+
+/** Largest body a transform may be told to hold; iron-proxy's "unlimited" ends here (I12). */
+export const largestBody = 1024 ** 3;
+
+const dns = z
+  .strictObject({
+    enabled: z.boolean().optional().describe("answer DNS queries; true when the section is there"),
+    listen: listen("where DNS queries are answered"),
+    proxy_ip: text("IPv4 address given as the answer for every name: the proxy's own, as workloads see it"),
+    upstream_resolver: z
+      .string()
+      .refine((value) => value === "" || (parseHostPort(value)?.host ?? "") !== "", {
+        error: "must be HOST:PORT, such as 10.0.0.2:53",
+        params: { subject: "subject" },
+      })
+      .transform((value): string | undefined => (value === "" ? undefined : value))
+      .optional()
+      .describe("HOST:PORT of the resolver for names of upstreams; the system's when absent"),
+    passthrough: z
+      .array(z.string())
+      .default([])
+      .describe("host patterns that are answered with their real addresses"),
+    records: z
+      .array(z.strictObject({ name: recordText("name"), type: recordType(), value: recordText("value") }))
+      .default([])
+      .describe("fixed answers"),
+  })
+  .optional()
+  .describe("the DNS server that leads workloads to the proxy");
+
+function recordText(key: string) {
+  return z
+    .string()
+    .default("")
+    .refine((value) => value !== "", { error: "is required", params: { subject: "subject" } })
+    .describe(key === "name" ? "the name asked for" : "IPv4 address (A) or name (CNAME)");
+}
+
+function recordType() {
+  return z
+    .string()
+    .default("")
+    .transform((value, context): "A" | "CNAME" => {
+      if (value === "A" || value === "CNAME") return value;
+      const shown = /^\w{0,10}$/.test(value) ? `; got ${JSON.stringify(value)}` : "";
+      return say(context, `must be A or CNAME${shown}`);
+    })
+    .describe("A or CNAME");
+}
+
+const timeouts = section("how long the proxy waits for others", {
+  client_header: duration("30s", "from the first byte of a request, or the accept, to the end of its header"),
+  client_body: duration("60s", "longest silence while a request body is awaited"),
+  client_idle: duration("120s", "silence between requests on a kept connection"),
+  tls_handshake: duration("10s", "a client's TLS handshake"),
+  upstream_connect: duration("10s", "connecting to an upstream, and again for its TLS handshake"),
+  upstream_idle: duration("90s", "how long an unused upstream connection is kept"),
+  upstream_body: duration("10m", "longest silence of an upstream in the middle of a response body"),
+});
+
+const limits = section("how much the proxy holds", {
+  max_connections: count(10_000, "client connections at a time"),
+  max_start_line: count(defaultH1Limits.maxStartLine, "bytes of a request line; longer is 414"),
+  max_header_bytes: count(
+    defaultH1Limits.maxHeaderBytes,
+    "bytes of all header fields of a message; more is 431",
+  ),
+  max_header_count: count(defaultH1Limits.maxHeaderCount, "header fields of a message; more is 431"),
+  max_chunk_header: count(defaultH1Limits.maxChunkHeader, "bytes of one chunk header, extensions included"),
+  upstream_idle_per_host: count(
+    32,
+    "idle upstream connections kept for one host and port, caller and TLS identity",
+  ),
+  upstream_idle_total: count(1024, "idle upstream connections kept in all"),
+});
+
+const proxy = section("the ways in, and what holds for every request", {
+  http_listen: listen("plain HTTP, also for workloads that use it as http_proxy"),
+  https_listen: listen("TLS, for connections that DNS or a redirect led here"),
+  tunnel_listen: listen("CONNECT, SOCKS5 and absolute-form requests: what HTTPS_PROXY of a workload names"),
+  max_request_body_bytes: bytes(
+    1_048_576,
+    largestBody,
+    "bytes of a request body that a transform may hold; over it the answer is 413",
+  ),
+  max_response_body_bytes: bytes(
+    Number.POSITIVE_INFINITY,
+    Number.POSITIVE_INFINITY,
+    "bytes of a response body that a transform may hold; 0 for no limit",
+  ),
+  upstream_response_header_timeout: duration(
+    "30s",
+    "from the end of a request to the header of its response",
+  ),
+  upstream_deny_cidrs: cidrs("addresses that are never dialled; replaces the standard list"),
+  allow_metadata: flag(false, "let requests reach the metadata services of clouds"),
+  upstream_proxy: section("forward proxy between this one and the upstreams", {
+    http_proxy: proxyUrl("for http:// upstreams"),
+    https_proxy: proxyUrl("for https:// upstreams"),
+    no_proxy: text("comma list of hosts, networks and suffixes that are reached directly"),
+  }),
+  default: word(
+    ["deny", "allow"],
+    "deny",
+    "what happens to requests where the file has no allowlist transform",
+  ),
+  rule_ports: word(
+    ["scheme", "any"],
+    "scheme",
+    "ports that a rule without a port stands for: 443 and 80, or any",
+  ),
+  plaintext_credentials: word(
+    ["refuse", "allow"],
+    "refuse",
+    "whether a credential may go to another machine over plain HTTP",
+  ),
+  require_caller: flag(false, "answer 407 to workloads that do not prove who they are"),
+  shutdown_timeout: duration("10s", "how long requests in progress may take after a signal to stop"),
+  denial_message: z
+    .string()
+    .max(2000)
+    .transform((value): string | undefined => (value === "" ? undefined : value))
+    .optional()
+    .describe("text that a refused workload reads in place of the standard one"),
+  timeouts,
+  limits,
+});
+
+const tls = section("interception of TLS", {
+  mode: word(
+    ["mitm", "sni-only"],
+    "mitm",
+    "mitm opens TLS to see requests; sni-only decides on the name alone",
+  ),
+  ca_cert: text("PEM file with the certificate of the CA that workloads trust; required"),
+  ca_key: text("PEM file with the CA's private key; required"),
+  cert_cache_size: count(1000, "certificates for hosts that are kept"),
+  leaf_cert_expiry_hours: count(72, "lifetime of a host's certificate"),
+  upstream_ca: text("PEM file with roots trusted for upstreams besides the system's"),
+  explain_denials: z
+    .union([z.int().min(0), z.literal("off")])
+    .transform((value) => (value === "off" ? 0 : value))
+    .default(20)
+    .meta({
+      description:
+        "refused names a second for which a certificate is made so that the workload can read why; or off",
+      default: 20,
+    }),
+});
+
+/** The configuration file. Transforms are looked at one by one, by the schema of their kind. */
+export const configSchema = z.strictObject({
+  dns,
+  proxy,
+  tls,
+  transforms: z.array(z.unknown()).default([]).describe("policies and credentials, in the order they run"),
+  metrics: section("the metrics server", { listen: listen("where metrics and health are served") }),
+  management: section("the management server", {
+    listen: listen("where the management API is served"),
+    api_key_env: text("environment variable that holds the API's key"),
+  }),
+  control_plane: section("the control plane of iron-proxy's managed mode", {
+    poll_interval: duration("10s", "time between two questions for a new configuration"),
+  }),
+  log: section("the proxy's own log", {
+    level: word(
+      ["debug", "info", "warn", "error"],
+      "info",
+      "least important lines that are written",
+      "log level",
+    ),
+    format: word(["auto", "json", "text"], "auto", "auto: readable lines on a terminal, JSON elsewhere"),
+  }),
+  audit: section("one record for every exchange", {
+    file: text("file that records are appended to; stderr when absent"),
+    on_failure: word(
+      ["report", "deny"],
+      "report",
+      "when records cannot be written: say so, or stop traffic as well",
+    ),
+  }),
+  sources: section("where credentials are read from", {
+    require_at_start: flag(false, "refuse to start when a credential cannot be read"),
+  }),
+  mcp: z.unknown().optional().describe("not supported yet"),
+  mcp_gateway: z.unknown().optional().describe("not supported yet"),
+  postgres: z.unknown().optional().describe("not supported yet"),
+});
+
+/** What the schema makes of a file: defaults filled in, durations in milliseconds. */
+export type CheckedFile = z.output<typeof configSchema>;
+
+/** One entry of `transforms:`. */
+export const transformEntrySchema = z.strictObject({
+  name: z.string().describe("the kind of transform"),
+  config: z.unknown().optional().describe("its own keys"),
+});
+
+export interface Key {
+  readonly path: readonly string[];
+  /** What a person may write; `section` for keys that have keys below them. */
+  readonly type: "text" | "integer" | "boolean" | "integer or text" | "list" | "section" | "any";
+}
+
+/** Every key of the file, sections before what they hold; entries of lists are not descended into. */
+export function configKeys(schema: z.ZodType = configSchema, above: readonly string[] = []): Key[] {
+  const { shape } = bare(schema)._zod.def as unknown as { shape: Readonly<Record<string, z.ZodType>> };
+  return Object.entries(shape).flatMap(([name, child]) => {
+    const path = [...above, name];
+    const type = keyType(bare(child));
+    return [{ path, type }, ...(type === "section" ? configKeys(child, path) : [])];
+  });
+}
+
+/** The schema of what is written, below defaults and conversions. */
+function bare(schema: z.ZodType): z.ZodType {
+  const def = schema._zod.def as { innerType?: z.ZodType; in?: z.ZodType };
+  const inner = def.innerType ?? def.in;
+  return inner === undefined ? schema : bare(inner);
+}
+
+function keyType(schema: z.ZodType): Key["type"] {
+  const def = schema._zod.def as { type: string; options?: readonly z.ZodType[] };
+  switch (def.type) {
+    case "object":
+      return "section";
+    case "array":
+      return "list";
+    case "boolean":
+      return "boolean";
+    case "number":
+      return "integer";
+    case "union":
+      return def.options?.some((option) => keyType(bare(option)) === "integer") ? "integer or text" : "text";
+    case "unknown":
+      return "any";
+    default:
+      return "text";
+  }
+}
