@@ -1,0 +1,331 @@
+import { type Authority, defaultPorts } from "../http/authority.ts";
+import { Body, BodyAbortedError, type BodySink, type BodySource } from "../http/body.ts";
+import { chunkHeader, joinHead, lastChunk, requestHeadText } from "../http/h1/write.ts";
+import type { Headers } from "../http/headers.ts";
+import type { ResponseHead } from "../http/message.ts";
+import type { UpstreamConnection } from "./connection.ts";
+import { UpstreamError } from "./error.ts";
+import { failures } from "./failures.ts";
+import type { UpstreamExchange, UpstreamHandlers, UpstreamRequest, UpstreamTarget } from "./types.ts";
+
+/** RFC 9110 section 9.2.2: what may be sent twice. */
+const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
+/** 1xx responses to one request; more are an attempt to keep us busy. */
+const maxInterim = 64;
+/** Bodies up to this size are copied behind their head for one write. */
+const joinUpTo = 64 * 1024;
+
+/** One request on its way to an upstream, and its response on the way back. */
+export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
+  readonly target: UpstreamTarget;
+  readonly request: UpstreamRequest;
+  /** Aborts the dialling that is done for it, where there is any. */
+  dialing: AbortController | undefined;
+  readonly #handlers: UpstreamHandlers;
+  #connection: UpstreamConnection | undefined;
+  #over = false;
+  /** In {@link begin}, so probably in `send`, whose caller does not have the exchange yet. */
+  #beginning = false;
+  #cancelled = false;
+
+  #bodyStarted = false;
+  /** All of the request was written. */
+  requestDone = false;
+  /** Bytes still missing of a body with a length. */
+  #left = 0;
+  /** The upstream reads too slowly. */
+  #blocked = false;
+  /** The body waits for 100 (Continue). */
+  #waits = false;
+
+  /** Bytes of the response's body, where they are announced. */
+  length: number | undefined;
+  #head: ResponseHead | undefined;
+  #interims = 0;
+  #sink: BodySink | undefined;
+  /** Body bytes that arrived before anyone read. */
+  #waiting: Buffer[] = [];
+  #paused = false;
+  #ended = false;
+  #trailers: Headers | undefined;
+  #error: Error | undefined;
+
+  constructor(target: UpstreamTarget, request: UpstreamRequest, handlers: UpstreamHandlers) {
+    this.target = target;
+    this.request = request;
+    this.#handlers = handlers;
+  }
+
+  /** Whether its end is decided: failed, cancelled or complete. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** The client went away, or nobody wants the rest of the answer. */
+  cancel(): void {
+    this.#cancelled = true;
+    if (this.#over) return;
+    this.#over = true;
+    this.#waiting = [];
+    this.#stopRequest();
+    if (this.#connection) this.#connection.destroy();
+    else this.dialing?.abort(new BodyAbortedError("the client went away"));
+  }
+
+  // The connection drives it.
+
+  /** Sends the request, in this tick. */
+  begin(connection: UpstreamConnection): void {
+    this.#connection = connection;
+    this.#beginning = true;
+    try {
+      this.#sendHead(connection, this.#headText(connection));
+    } catch (error) {
+      this.fail(failures.unsendable(error));
+    }
+    this.#beginning = false;
+    this.#arm();
+  }
+
+  /** The connection ended or broke before the response was complete. */
+  onLost(error: UpstreamError, anyByte: boolean): "retry" | "failed" {
+    const connection = this.#connection;
+    if (connection?.info.reused && !anyByte && this.#repeatable && !this.#over) {
+      this.#connection = undefined;
+      this.requestDone = false;
+      this.#waits = false;
+      this.#blocked = false;
+      return "retry";
+    }
+    this.fail(error);
+    return "failed";
+  }
+
+  get #repeatable(): boolean {
+    const { method, framing, body } = this.request;
+    if (!idempotent.has(method)) return false;
+    return framing.kind === "none" || body.bytes !== undefined || !this.#bodyStarted;
+  }
+
+  /** Ends the exchange with an error: as the answer, or in the middle of the answer's body. */
+  fail(error: UpstreamError): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#stopRequest();
+    this.#connection?.destroy();
+    if (this.#head === undefined) this.#report(error);
+    else {
+      this.#error = error;
+      this.#sink?.abort(error);
+    }
+  }
+
+  onHead(head: ResponseHead): void {
+    if (this.#over) return;
+    const connection = this.#connection as UpstreamConnection;
+    if (head.status === 101) this.fail(failures.unaskedUpgrade(this.target));
+    else if (head.status < 200) this.#onInterim(head);
+    else if (head.status === 407 && connection.httpProxy !== undefined) {
+      this.fail(failures.proxyCredentials(this.target));
+    } else {
+      this.#waits = false;
+      this.#head = head;
+      const { framing } = head;
+      this.length = framing.kind === "length" ? framing.length : undefined;
+      const hasBody = framing.kind !== "none" && this.length !== 0;
+      this.#handlers.onResponse(head, hasBody ? Body.from(this) : Body.empty(), connection.info);
+      this.#arm();
+    }
+  }
+
+  onBody(bytes: Buffer): void {
+    if (this.#over) return;
+    const ready = this.#sink === undefined ? this.#waiting.push(bytes) < 0 : this.#sink.write(bytes);
+    if (!ready) this.#setPaused(true);
+  }
+
+  /** The response is complete, and the connection not ours any more. */
+  onEnd(trailers: Headers | undefined): void {
+    this.#connection = undefined;
+    this.#ended = true;
+    this.#trailers = trailers;
+    if (this.#over) return;
+    this.#over = true;
+    this.#stopRequest();
+    this.#sink?.end(trailers);
+  }
+
+  /** Bytes of the response have arrived. Those of its head gain no time: a head may not trickle in for ever. */
+  onProgress(): void {
+    if (this.#head !== undefined) this.#arm();
+  }
+
+  onDrain(): void {
+    if (!this.#blocked) return;
+    this.#blocked = false;
+    this.#arm();
+    this.request.body.resume();
+  }
+
+  onDeadline(): void {
+    if (this.#waits) {
+      this.#waits = false;
+      this.#startBody();
+      this.#arm();
+    } else if (this.#head !== undefined) this.fail(failures.bodyTimeout(this.target));
+    else if (this.requestDone) this.fail(failures.responseTimeout(this.target));
+    else this.fail(failures.requestTimeout(this.target));
+  }
+
+  // The request's body comes in here.
+
+  write(bytes: Uint8Array): boolean {
+    const connection = this.#connection;
+    if (this.#over || connection === undefined) return false;
+    if (bytes.length === 0) return !this.#blocked;
+    const { output } = connection;
+    let ready: boolean;
+    if (this.request.framing.kind === "chunked") {
+      output.write(chunkHeader(bytes.length));
+      output.write(bytes);
+      ready = output.write("\r\n");
+    } else {
+      this.#left -= bytes.length;
+      if (this.#left < 0) {
+        this.fail(failures.requestBody(new BodyAbortedError("the request body is longer than it announced")));
+        return false;
+      }
+      ready = output.write(bytes);
+    }
+    if (ready === this.#blocked || this.#head !== undefined) {
+      this.#blocked = !ready;
+      this.#arm();
+    }
+    return ready;
+  }
+
+  end(trailers: Headers | undefined): void {
+    const connection = this.#connection;
+    if (this.#over || connection === undefined) return;
+    if (this.request.framing.kind === "chunked") connection.output.write(lastChunk(trailers));
+    else if (this.#left > 0) {
+      this.fail(failures.requestBody(new BodyAbortedError("the request body is shorter than it announced")));
+      return;
+    }
+    this.requestDone = true;
+    this.#blocked = false;
+    connection.output.flush();
+    this.#arm();
+  }
+
+  abort(error: Error): void {
+    this.fail(failures.requestBody(error));
+  }
+
+  // The response's body goes out here.
+
+  start(sink: BodySink): void {
+    this.#sink = sink;
+    let ready = true;
+    for (const bytes of this.#waiting.splice(0)) ready = sink.write(bytes);
+    if (this.#error !== undefined) sink.abort(this.#error);
+    else if (this.#ended) sink.end(this.#trailers);
+    else this.#setPaused(!ready);
+  }
+
+  resume(): void {
+    this.#setPaused(false);
+  }
+
+  #sendHead(connection: UpstreamConnection, text: string): void {
+    const { framing, body, expectContinue } = this.request;
+    if (framing.kind === "none" || (framing.kind === "length" && framing.length === 0)) {
+      this.requestDone = true;
+      connection.socket.write(text, "latin1");
+    } else if (expectContinue) {
+      this.#waits = true;
+      connection.socket.write(text, "latin1");
+    } else if (
+      framing.kind === "length" &&
+      body.bytes?.length === framing.length &&
+      framing.length <= joinUpTo
+    ) {
+      this.requestDone = true;
+      connection.socket.write(joinHead(text, body.bytes));
+    } else {
+      connection.output.write(text);
+      this.#startBody();
+      connection.output.flush();
+    }
+  }
+
+  #report(error: UpstreamError): void {
+    if (!this.#beginning) this.#handlers.onError(error);
+    else {
+      process.nextTick(() => {
+        if (!this.#cancelled) this.#handlers.onError(error);
+      });
+    }
+  }
+
+  #startBody(): void {
+    const { framing, body } = this.request;
+    this.#bodyStarted = true;
+    this.#left = framing.kind === "length" ? framing.length : 0;
+    body.pipe(this);
+  }
+
+  /** Nobody reads the rest of the request's body. */
+  #stopRequest(): void {
+    if (this.#bodyStarted && !this.requestDone) this.request.body.cancel();
+  }
+
+  #onInterim(head: ResponseHead): void {
+    if (++this.#interims > maxInterim) {
+      this.fail(failures.tooManyInterim(this.target));
+      return;
+    }
+    this.#handlers.onInterim(head);
+    if (head.status !== 100 || !this.#waits) return;
+    this.#waits = false;
+    this.#startBody();
+    this.#arm();
+  }
+
+  #headText(connection: UpstreamConnection): string {
+    const { method, target, headers, framing } = this.request;
+    const { httpProxy } = connection;
+    if (httpProxy === undefined) return requestHeadText(method, target, headers, framing);
+    const fields = headers.clone();
+    if (httpProxy.credentials) fields.set("Proxy-Authorization", httpProxy.credentials.basic());
+    return requestHeadText(method, absoluteForm(this.target.authority, target), fields, framing);
+  }
+
+  #setPaused(paused: boolean): void {
+    const connection = this.#connection;
+    if (this.#paused === paused || connection === undefined || this.#over) return;
+    this.#paused = paused;
+    connection.setReading(!paused);
+    this.#arm();
+  }
+
+  /** Says what is waited for from now on, and for how long. */
+  #arm(): void {
+    const connection = this.#connection;
+    if (connection === undefined || this.#over) return;
+    const { timeouts } = connection;
+    let ms = Number.POSITIVE_INFINITY;
+    if (this.#head !== undefined) {
+      if (!this.#paused) ms = timeouts.bodyMs;
+    } else if (this.#waits) ms = timeouts.continueMs;
+    else if (this.requestDone) ms = timeouts.responseHeaderMs;
+    else if (this.#blocked) ms = timeouts.bodyMs;
+    connection.deadline = performance.now() + ms;
+  }
+}
+
+/** RFC 9112 section 3.2.2, and 3.2.4 for `*`. */
+function absoluteForm({ text, port }: Authority, target: string): string {
+  const authority = port === defaultPorts.http ? text.slice(0, text.lastIndexOf(":")) : text;
+  return `http://${authority}${target === "*" ? "" : target}`;
+}
