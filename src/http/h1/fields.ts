@@ -90,6 +90,7 @@ export class FieldLines {
    * The fields of a complete section; the scanner is ready for the next one then.
    * @param text what was scanned, one character for each byte
    * @param start where the first line begins in `text`
+   * @throws {H1Error}
    */
   read(text: string, start: number): Headers {
     const names: string[] = [];
@@ -106,6 +107,10 @@ export class FieldLines {
       while (valueStart < valueEnd && isWhitespace(text.charCodeAt(valueStart))) valueStart++;
       while (valueStart < valueEnd && isWhitespace(text.charCodeAt(valueEnd - 1))) valueEnd--;
       const field = fieldNameAt(text, nameStart, colon);
+      // Node's parser, for one, does not see `chunked` in front of a tab (I9).
+      if (valueEnd < cr && field.key === "transfer-encoding") {
+        throw this.#refuse(400, "malformed_request", "whitespace after the value of Transfer-Encoding");
+      }
       names.push(field.name);
       keys.push(field.key);
       values.push(text.slice(valueStart, valueEnd));

@@ -26,8 +26,13 @@ export class RequestParser extends MessageParser<RequestHead> {
     if (fields.hostCount === 0 && version === 11) {
       throw this.refuse(400, "invalid_host", "Host is missing; HTTP/1.1 requires it");
     }
+    const method = text.slice(0, methodEnd);
+    // Whoever ignores its framing reads the body as the first bytes of the tunnel (RFC 9110 section 9.3.6).
+    if (method === "CONNECT" && (fields.chunked || (fields.contentLength ?? 0) > 0)) {
+      throw this.refuse(400, "malformed_request", "CONNECT with a body");
+    }
     return {
-      method: text.slice(0, methodEnd),
+      method,
       target: text.slice(methodEnd + 1, targetEnd),
       version,
       headers,
@@ -79,6 +84,10 @@ export class ResponseParser extends MessageParser<ResponseHead> {
   protected override readHead(text: string, headers: Headers): ResponseHead {
     const { status, reasonStart, reasonEnd, version } = this.#line;
     const fields = framingFields(headers, version, this.refuse);
+    // HTTP/1.0 has none, so clients differ in whether another head follows (RFC 9110 section 15.2).
+    if (status < 200 && version === 10) {
+      throw this.refuse(502, "upstream_response_invalid", "an interim response in HTTP/1.0");
+    }
     const isBodiless =
       status < 200 ||
       status === 204 ||
