@@ -96,6 +96,7 @@ test("I9 attack 33: what can be written is one message, whatever strings it is m
         assert.ok(error instanceof TypeError);
         return;
       }
+      const { messages, rest, refusal } = feedRequests(Buffer.from(written, "latin1"));
       assert.equal(refusal, undefined);
       assert.equal(rest, "");
       assert.equal(messages.length, 1);
