@@ -221,7 +221,7 @@ function readServerName(content: Buffer): string {
   if (list.left > 0) throw new Malformed("server_name has more than one name");
   if (name.some((byte) => byte <= 0x20 || byte >= 0x7f))
     throw new Malformed("server_name is not a host name");
-  return name.latin1Slice();
+  return name.toString("latin1");
 }
 
 /** RFC 7301 section 3.1. */
@@ -230,7 +230,7 @@ function readProtocols(content: Buffer): string[] {
   const list = extension.vector(2, "ALPN", 2);
   extension.end("ALPN");
   const protocols: string[] = [];
-  while (list.left > 0) protocols.push(list.vector(1, "ALPN", 1).rest().latin1Slice());
+  while (list.left > 0) protocols.push(list.vector(1, "ALPN", 1).rest().toString("latin1"));
   return protocols;
 }
 

@@ -79,7 +79,7 @@ export class LeafStore {
     try {
       return this.#pending.get(host.name) ?? this.#make(host);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 

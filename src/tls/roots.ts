@@ -1,0 +1,74 @@
+// What the proxy trusts on its upstream leg, and what a workload has to trust besides our CA.
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
+import { pemBlocks } from "./ca.ts";
+import { toPem } from "./x509.ts";
+
+/** A file with roots that cannot be used. The message names it and the setting that named it. */
+export class RootsError extends Error {
+  override readonly name = "RootsError";
+}
+
+export interface RootsOptions {
+  /** PEM file trusted besides everything else: `tls.upstream_ca`. */
+  readonly upstreamCa?: string | undefined;
+  /** SSL_CERT_FILE replaces the system's roots, as for OpenSSL and Go; NODE_EXTRA_CA_CERTS adds to them. */
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/**
+ * PEM texts of the trusted roots: the system's (the ones built into node where it has none) or SSL_CERT_FILE's,
+ * then NODE_EXTRA_CA_CERTS', then `upstreamCa`'s. Throws RootsError for a file that is missing or holds no
+ * certificate: a root that silently is not there fails later, far from its cause.
+ */
+export function upstreamRoots(options: RootsOptions): string[] {
+  const { SSL_CERT_FILE: certFile = "", NODE_EXTRA_CA_CERTS: extra = "" } = options.env;
+  return [
+    ...(certFile === "" ? systemRoots() : readRoots(certFile, "SSL_CERT_FILE")),
+    ...(extra === "" ? [] : readRoots(extra, "NODE_EXTRA_CA_CERTS")),
+    ...(options.upstreamCa === undefined ? [] : readRoots(options.upstreamCa, "tls.upstream_ca")),
+  ];
+}
+
+/**
+ * One client context for all upstream connections: parsing some hundred roots takes longer than a handshake.
+ * TLS 1.2 or newer. A certificate in the roots is trusted whether or not it signed itself, as Go and curl do.
+ */
+export function upstreamContext(options: RootsOptions): SecureContext {
+  return createSecureContext({
+    ca: upstreamRoots(options),
+    minVersion: "TLSv1.2",
+    allowPartialTrustChain: true,
+  });
+}
+
+/** PEM text for a workload's SSL_CERT_FILE and the like: our CA, then everything that `options` trusts. */
+export function bundle(caPem: string, options: RootsOptions): string {
+  return [caPem, ...upstreamRoots(options)].map((pem) => (pem.endsWith("\n") ? pem : `${pem}\n`)).join("");
+}
+
+/** The system's store lists many roots twice, by file and by hash. */
+function systemRoots(): string[] {
+  const system = new Set(getCACertificates("system"));
+  return system.size > 0 ? [...system] : [...getCACertificates("bundled")];
+}
+
+function readRoots(path: string, setting: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(path, "latin1");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new RootsError(`${setting}: ${path} cannot be read (${code})`);
+  }
+  const blocks = pemBlocks(text).filter(({ label }) => label.endsWith("CERTIFICATE"));
+  if (blocks.length === 0) throw new RootsError(`${setting}: ${path} holds no certificate in PEM`);
+  return blocks.map(({ text: block }, index) => {
+    try {
+      return toPem("CERTIFICATE", new X509Certificate(block).raw);
+    } catch {
+      throw new RootsError(`${setting}: certificate ${index + 1} of ${path} cannot be decoded`);
+    }
+  });
+}
