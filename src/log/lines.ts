@@ -339,6 +339,8 @@ function flushAtExit(writer: LineWriter): void {
   exitHook = true;
   process.once("exit", () => {
     for (const open of openWriters) open.flushSync();
+    // What could not be written to a file has been said on standard error.
+    shared?.flushSync();
   });
 }
 

@@ -144,7 +144,7 @@ test("every line is valid JSON and holds the record, for any record", () => {
       const expected: unknown = JSON.parse(JSON.stringify(expectedObject(record)));
       assert.equal(JSON.stringify(JSON.parse(line)), JSON.stringify(expected));
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
 
