@@ -1,6 +1,3 @@
-import { homedir } from "node:os";
-import { join } from "node:path";
-
 /**
  * Networks that are never dialled where `proxy.upstream_deny_cidrs` is absent: this machine, and the link it
  * is on, where the metadata services of clouds answer (I11).
@@ -31,19 +28,3 @@ export const embeddedListeners = {
   metrics: "off",
   dns: { host: undefined, port: 53 },
 } as const;
-
-/**
- * Directory for what the proxy keeps between runs: `$XDG_STATE_HOME/sallyport`, or `~/.local/state/sallyport`.
- * As the XDG base directory specification asks, a relative `XDG_STATE_HOME` is ignored.
- */
-export function stateDirectory(env: NodeJS.ProcessEnv): string {
-  const state = env["XDG_STATE_HOME"];
-  if (state !== undefined && state.startsWith("/")) return join(state, "sallyport");
-  return join(env["HOME"] || homedir(), ".local", "state", "sallyport");
-}
-
-/** CA used where no file names one; it is made on first use. */
-export function standardCa(env: NodeJS.ProcessEnv): { readonly cert: string; readonly key: string } {
-  const directory = stateDirectory(env);
-  return { cert: join(directory, "ca.crt"), key: join(directory, "ca.key") };
-}

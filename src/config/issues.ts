@@ -42,15 +42,23 @@ export function issueAt(
   return { severity, file: variable ?? place.file, line, column, path: [...path], message };
 }
 
-/** `file:line:column: message`, with `warning: ` before the message of a warning. */
-export function formatIssue(issue: Issue): string {
-  const place = issue.line > 0 ? `${issue.file}:${issue.line}:${issue.column}` : issue.file;
-  return `${place}: ${issue.severity === "warning" ? "warning: " : ""}${issue.message}`;
+/** `file:line:column`, or what else has the value. */
+export function placeText({ file, line, column }: Issue): string {
+  return line > 0 ? `${file}:${line}:${column}` : file;
 }
 
-/** In the order a person reads the file; issues of one place keep theirs. */
+/** `file:line:column: message`, with `warning: ` before the message of a warning. */
+export function formatIssue(issue: Issue): string {
+  return `${placeText(issue)}: ${issue.severity === "warning" ? "warning: " : ""}${issue.message}`;
+}
+
+/**
+ * In the order a person reads the file; issues of one place keep theirs. What is said of a place twice is said
+ * once: a mapping with an anchor is checked wherever an alias repeats it.
+ */
 export function sortIssues(issues: readonly Issue[]): Issue[] {
-  return issues.toSorted((a, b) => a.line - b.line || a.column - b.column);
+  const unique = new Map(issues.map((issue) => [formatIssue(issue), issue]));
+  return [...unique.values()].sort((a, b) => a.line - b.line || a.column - b.column);
 }
 
 /** Whether any of them forbids using the configuration. */

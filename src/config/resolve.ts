@@ -1,5 +1,5 @@
 import { isIPv4 } from "node:net";
-import { embeddedListeners, fileListeners, standardCa, standardDenyCidrs } from "./defaults.ts";
+import { embeddedListeners, fileListeners, standardDenyCidrs } from "./defaults.ts";
 import type { Path } from "./issues.ts";
 import type { CheckedFile } from "./schema.ts";
 import type { Config, DnsConfig, Listen, ProxyConfig, TlsConfig, TransformEntry } from "./types.ts";
@@ -100,13 +100,12 @@ function resolveProxy(
 
 function resolveTls(tls: CheckedFile["tls"], options: ResolveOptions): TlsConfig {
   const { error } = options;
-  const named = tls.ca_cert !== undefined || tls.ca_key !== undefined;
-  const standard = options.file === undefined && !named ? standardCa(options.env) : undefined;
-  const caCert = tls.ca_cert ?? standard?.cert;
-  const caKey = tls.ca_key ?? standard?.key;
+  const { ca_cert: caCert, ca_key: caKey } = tls;
+  // Without a file the CA in the user's state directory serves, and is made on first use.
+  const required = options.file !== undefined || caCert !== undefined || caKey !== undefined;
   if (tls.mode === "sni-only") {
     error(["tls", "mode"], "tls.mode: sni-only is not supported yet; use mitm");
-  } else {
+  } else if (required) {
     const make = "make a CA with `sallyport ca init` and name its";
     if (caCert === undefined) error(["tls", "ca_cert"], `tls.ca_cert is required; ${make} ca.crt here`);
     if (caKey === undefined) error(["tls", "ca_key"], `tls.ca_key is required; ${make} ca.key here`);

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { Draft, isBelow, valueAt } from "./draft.ts";
 import { type Issue, issueAt, type Locate, type Path, pathText } from "./issues.ts";
 import { nearest } from "./nearest.ts";
 
@@ -22,6 +23,8 @@ export interface Shape<T> {
   readonly issues: readonly Issue[];
   /** What was taken out, as paths below `data`: complaints about these would only repeat the first. */
   readonly removed: readonly Path[];
+  /** Path below `data` of what stands at a path of `value`, where entries of lists were taken out before it. */
+  original(path: Path): Path;
 }
 
 /** A round mends every fault that the last one found, so that few are needed; this ends the unforeseen. */
@@ -34,12 +37,14 @@ const maxRounds = 50;
  * boolean is accepted as its text where text is wanted, and `yes`, `no`, `on` and `off` where a boolean is.
  */
 export function checkShape<T>(schema: z.ZodType<T>, data: unknown, options: ShapeOptions): Shape<T> {
-  const root = { data: structuredClone(data) };
+  const draft = new Draft(data);
   const issues: Issue[] = [];
-  const removed: Path[] = [];
+  const done = (value: T | undefined): Shape<T> => {
+    return { value, issues, removed: draft.removed, original: (path) => draft.original(path) };
+  };
   for (let round = 0; round < maxRounds; round++) {
     const known = new Map<string, readonly string[]>();
-    const result = schema.safeParse(root.data, {
+    const result = schema.safeParse(draft.data, {
       error(issue) {
         if (issue.code === "unrecognized_keys") {
           known.set(pathText((issue.path ?? []) as Path), keysOf(issue.inst));
@@ -47,59 +52,56 @@ export function checkShape<T>(schema: z.ZodType<T>, data: unknown, options: Shap
         return undefined;
       },
     });
-    if (result.success) return { value: result.data, issues, removed };
+    if (result.success) return done(result.data);
+    const before = [...draft.removed];
     let changed = false;
-    const before = [...removed];
     for (const issue of result.error.issues) {
       const path = issue.path as Path;
-      if (mend(root, issue, options)) {
+      const original = draft.original(path);
+      if (mend(draft, issue, original, options)) {
         changed = true;
         continue;
       }
       if (issue.code === "unrecognized_keys") {
         for (const key of issue.keys) {
-          const at = [...path, key];
-          const message = unknownKey(key, path, known.get(pathText(path)) ?? [], options);
+          const at = [...original, key];
+          const message = unknownKey(key, original, known.get(pathText(path)) ?? [], options);
           issues.push(issueAt("error", options, [...options.path, ...at], message, "key"));
-          removed.push(at);
-          changed = remove(root, at) || changed;
+          draft.remove([...path, key]);
         }
+        changed = true;
         continue;
       }
-      if (!before.some((gone) => isBelow(path, gone))) {
-        issues.push(
-          issueAt("error", options, [...options.path, ...path], complaint(issue, path, root, options)),
-        );
+      if (!before.some((gone) => isBelow(original, gone))) {
+        const message = complaint(issue, original, draft.at(path), options);
+        issues.push(issueAt("error", options, [...options.path, ...original], message));
       }
-      const goneNow = removed.slice(before.length).some((gone) => isBelow(path, gone));
-      const gone = goneNow ? undefined : takeOut(root, path);
-      if (gone !== undefined) {
-        removed.push(gone);
-        changed = true;
-      }
+      const goneNow = draft.removed.slice(before.length).some((gone) => isBelow(original, gone));
+      if (!goneNow && draft.takeOut(path)) changed = true;
     }
     if (!changed) break;
+    draft.sweep();
   }
-  return { value: undefined, issues, removed };
+  return done(undefined);
 }
 
 /** Forgives what the reference's reader forgives. True when the data changed. */
-function mend(root: { data: unknown }, issue: z.core.$ZodIssue, options: ShapeOptions): boolean {
+function mend(draft: Draft, issue: z.core.$ZodIssue, original: Path, options: ShapeOptions): boolean {
   const path = issue.path as Path;
   const wanted = wantedTypes(issue);
   if (wanted.size === 0) return false;
-  const value = valueAt(root.data, path);
-  if (value === null && typeof path.at(-1) === "string") return remove(root, path);
-  const { text, value: meaning } = options.locate([...options.path, ...path]);
+  const value = draft.at(path);
+  if (value === null && typeof path.at(-1) === "string") return draft.drop(path);
+  const { text, value: meaning } = options.locate([...options.path, ...original]);
   if (wanted.has("string") && (typeof value === "number" || typeof value === "boolean")) {
-    return replace(root, path, text ?? String(value));
+    return draft.replace(path, text ?? String(value));
   }
   if (typeof value !== "string" || text !== value) return false;
-  if (wanted.has("number") && typeof meaning === "number") return replace(root, path, meaning);
+  if (wanted.has("number") && typeof meaning === "number") return draft.replace(path, meaning);
   if (wanted.has("boolean")) {
-    if (typeof meaning === "boolean") return replace(root, path, meaning);
-    if (/^(?:y|yes|on)$/i.test(value)) return replace(root, path, true);
-    if (/^(?:n|no|off)$/i.test(value)) return replace(root, path, false);
+    if (typeof meaning === "boolean") return draft.replace(path, meaning);
+    if (/^(?:y|yes|on)$/i.test(value)) return draft.replace(path, true);
+    if (/^(?:n|no|off)$/i.test(value)) return draft.replace(path, false);
   }
   return false;
 }
@@ -136,14 +138,8 @@ const synonyms: ReadonlyMap<string, readonly string[]> = new Map([
 ]);
 
 /** One sentence about a fault. `path` is relative to the checked data. */
-function complaint(
-  issue: z.core.$ZodIssue,
-  path: Path,
-  root: { data: unknown },
-  options: ShapeOptions,
-): string {
+function complaint(issue: z.core.$ZodIssue, path: Path, value: unknown, options: ShapeOptions): string {
   const subject = pathText([...(options.naming ?? []), ...path]) || "the configuration";
-  const value = valueAt(root.data, path);
   switch (issue.code) {
     case "invalid_type":
       return value === undefined
@@ -158,7 +154,8 @@ function complaint(
       if (value === undefined) return `${subject} is required`;
       const inner = bestBranch(issue.errors);
       if (inner === undefined) return `${subject} is not one of the forms it can have`;
-      return complaint(inner, [...path, ...(inner.path as Path)], root, options);
+      const below = inner.path as Path;
+      return complaint(inner, [...path, ...below], valueAt(value, below), options);
     }
     case "too_small":
     case "too_big":
@@ -228,42 +225,4 @@ function alternatives(words: readonly string[]): string {
 function keysOf(schema: unknown): readonly string[] {
   const def = (schema as { _zod?: { def?: { shape?: object } } } | undefined)?._zod?.def;
   return Object.keys(def?.shape ?? {});
-}
-
-/** Takes the innermost named value on the path out. List entries stay where they are, for their numbers' sake. */
-function takeOut(root: { data: unknown }, path: Path): Path | undefined {
-  for (let length = path.length; length > 0; length--) {
-    const at = path.slice(0, length);
-    if (typeof at.at(-1) === "string" && remove(root, at)) return at;
-  }
-  return undefined;
-}
-
-function remove(root: { data: unknown }, path: Path): boolean {
-  const parent = valueAt(root.data, path.slice(0, -1));
-  const key = path.at(-1);
-  if (typeof parent !== "object" || parent === null || typeof key !== "string") return false;
-  if (!Object.hasOwn(parent, key)) return false;
-  return Reflect.deleteProperty(parent, key);
-}
-
-function replace(root: { data: unknown }, path: Path, value: unknown): boolean {
-  const key = path.at(-1);
-  const parent = path.length === 0 ? root : valueAt(root.data, path.slice(0, -1));
-  if (typeof parent !== "object" || parent === null) return false;
-  (parent as Record<string, unknown>)[path.length === 0 ? "data" : String(key)] = value;
-  return true;
-}
-
-function valueAt(data: unknown, path: Path): unknown {
-  let value = data;
-  for (const step of path) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
-    value = (value as Record<string | number, unknown>)[step];
-  }
-  return value;
-}
-
-function isBelow(path: Path, top: Path): boolean {
-  return top.length <= path.length && top.every((step, index) => step === path[index]);
 }

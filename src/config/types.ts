@@ -94,6 +94,7 @@ export interface LimitsConfig {
 
 export interface TlsConfig {
   readonly mode: "mitm" | "sni-only";
+  /** PEM files; both `undefined` in the embedded default, which has a CA in the user's state directory. */
   readonly caCert: string | undefined;
   readonly caKey: string | undefined;
   readonly certCacheSize: number;
