@@ -6,7 +6,7 @@ import { createLogger, type Logger, resolveFormat } from "../log/logger.ts";
 import { ConfigurationError, Proxy } from "../proxy/proxy.ts";
 import { type CertificateAuthority, loadCa } from "../tls/ca.ts";
 import { ensureDefaultCa } from "../tls/default-ca.ts";
-import { packageVersion } from "./version.ts";
+import { packageVersion } from "../version.ts";
 import type { Io } from "./io.ts";
 
 export function register(program: Command, io: Io): void {

@@ -159,7 +159,7 @@ export interface BuildContext {
   /** Makes the handle of a source object; identical ones share one cache entry. */
   secret(path: ConfigPath, source: SourceConfig): SecretHandle;
   /** For calls of the transform's own (token endpoints): guarded and resolved as upstream traffic is (I11). */
-  readonly dispatcher: Dispatcher;
+  dispatcher(): Dispatcher;
   /** A line for the operator. Never a credential (I14). */
   log(level: "info" | "warn" | "error", message: string, fields?: Record<string, unknown>): void;
 }

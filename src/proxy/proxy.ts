@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import type { SecureContext } from "node:tls";
 import { createAuditSink, type LineAuditSink } from "../audit/sink.ts";
 import type { Issue, Locate } from "../config/issues.ts";
 import type { Config, Listen } from "../config/types.ts";
@@ -20,7 +19,7 @@ import type { CertificateAuthority } from "../tls/ca.ts";
 import { LeafStore } from "../tls/leaf.ts";
 import { upstreamContext } from "../tls/roots.ts";
 import { transformKinds } from "../transforms/registry.ts";
-import { Upstream, type UpstreamOptions } from "../upstream/index.ts";
+import { Upstream, upstreamOptions } from "../upstream/index.ts";
 import { buildTransforms } from "./build-transforms.ts";
 import { explainBudget } from "./explain-budget.ts";
 import { type ForwardContext, forward } from "./forward.ts";
@@ -100,17 +99,18 @@ export class Proxy {
    */
   static async start(config: Config, options: ProxyOptions): Promise<Proxy> {
     const { logger, env } = options;
-    const holder = { policy: buildPolicy(config, options) };
-    const audit = openAudit(config, logger);
     const leaves = new LeafStore(options.ca, {
       cacheSize: config.tls.certCacheSize,
       expiryHours: config.tls.leafCertExpiryHours,
     });
     const connections = new Connections(config.proxy.limits.maxConnections);
     const listeners: Listener[] = [];
+    const roots = upstreamContext({ upstreamCa: config.tls.upstreamCa, env });
     const upstream = new Upstream(
-      upstreamOptions(config, upstreamContext({ upstreamCa: config.tls.upstreamCa, env }), listeners),
+      upstreamOptions(config, roots, () => listeners.map(({ ip, port }) => ({ address: ip, port }))),
     );
+    const holder = { policy: buildPolicy(config, options, upstream) };
+    const audit = openAudit(config, logger);
     const context = listenerContext(config, options, { audit, leaves, connections, upstream, holder });
     const addresses: { http?: string; https?: string; tunnel?: string } = {};
     try {
@@ -139,7 +139,7 @@ export class Proxy {
 
   /** Puts the policy of another configuration in place for every exchange that begins from now on. */
   reload(config: Config, locate: Locate): void {
-    const policy = buildPolicy(config, { ...this.#options, locate });
+    const policy = buildPolicy(config, { ...this.#options, locate }, this.#upstream);
     const old = this.#holder.policy;
     this.#holder.policy = policy;
     old.pipeline.retire();
@@ -189,13 +189,19 @@ export class Proxy {
   }
 }
 
-function buildPolicy(config: Config, options: ProxyOptions): Policy {
+function buildPolicy(config: Config, options: ProxyOptions, upstream: Upstream): Policy {
   const { logger, env, locate } = options;
   const sources = new SourceRegistry({
     env,
     onWarning: (source, message) => logger.warn("a secret source failed", { source, error: message }),
   });
-  const built = buildTransforms(config, { kinds: transformKinds, sources, locate, file: config.file });
+  const services = {
+    dispatcher: () => upstream.dispatcher,
+    log: (level: "info" | "warn" | "error", message: string, fields?: Record<string, unknown>) =>
+      logger[level](message, fields),
+  };
+  const kinds = transformKinds;
+  const built = buildTransforms(config, { kinds, sources, locate, file: config.file, services });
   if (built.issues.some((issue) => issue.severity === "error")) {
     sources.close();
     throw new ConfigurationError(built.issues);
@@ -204,30 +210,6 @@ function buildPolicy(config: Config, options: ProxyOptions): Policy {
     logger.warn(issue.message, { at: `${issue.file}:${issue.line}:${issue.column}` });
   }
   return { pipeline: new Pipeline(built.transforms), sources };
-}
-
-function upstreamOptions(
-  config: Config,
-  secureContext: SecureContext,
-  listeners: readonly Listener[],
-): UpstreamOptions {
-  const { timeouts, limits, ...proxy } = config.proxy;
-  return {
-    denyCidrs: proxy.upstreamDenyCidrs,
-    allowMetadata: proxy.allowMetadata,
-    resolver: config.dns.upstreamResolver,
-    forwardProxy: proxy.upstreamProxy,
-    secureContext,
-    timeouts: {
-      connectMs: timeouts.upstreamConnectMs,
-      responseHeaderMs: proxy.upstreamResponseHeaderTimeoutMs,
-      bodyMs: timeouts.upstreamBodyMs,
-      idleMs: timeouts.upstreamIdleMs,
-      continueMs: 1000,
-    },
-    limits: { h1: limits, idlePerHost: limits.upstreamIdlePerHost, idleTotal: limits.upstreamIdleTotal },
-    ownAddresses: () => listeners.map(({ ip, port }) => ({ address: ip, port })),
-  };
 }
 
 function openAudit(config: Config, logger: Logger): LineAuditSink {

@@ -38,7 +38,7 @@ export function buildTransform(
         warn: (at: ConfigPath, message) => context.warn([...path, ...at], message),
       }),
     secret: (_path, source) => fakeHandle(source["name"] as string, sources, asked),
-    dispatcher,
+    dispatcher: () => dispatcher,
     log() {},
   };
   return { transform: kind.build(kind.schema.parse(config), context), errors, warnings, asked };

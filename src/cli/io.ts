@@ -1,0 +1,20 @@
+/** What a command has of the world outside; tests give their own. */
+export interface Io {
+  readonly env: NodeJS.ProcessEnv;
+  stdout(text: string): void;
+  stderr(text: string): void;
+  /** All of standard input, as text. */
+  stdin(): Promise<string>;
+  /** Says how the command ended: 0 fine, 1 configuration or run-time failure, 2 usage. */
+  exit(code: number): void;
+}
+
+/** A failure to report in one line. */
+export class CliError extends Error {
+  override readonly name = "CliError";
+  readonly exitCode: number;
+  constructor(message: string, exitCode = 1) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
