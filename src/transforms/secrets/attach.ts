@@ -141,9 +141,9 @@ function write({ exchange, found, claimed, values, injections, unavailable }: Ru
   }
   if (injections.length > 0) {
     for (const { entry, value } of injections) writeInjection(exchange, entry, value);
-    const injected = injections.map(({ entry: { handle, target } }) => ({
+    const injected = injections.map(({ entry: { handle, location } }) => ({
       secret: handle.name,
-      locations: [`${target.kind}:${target.name}`],
+      locations: [location],
     }));
     exchange.annotate("injected", injected);
   }

@@ -73,11 +73,14 @@ function buildInject(
   if (header !== "") checkHeader(header, [...path, "header"], context);
   const formatter = buildFormatter(config.formatter, [...path, "formatter"], context);
   if (header === "" && parameter === "") return undefined;
+  const inHeader = header !== "";
+  const name = inHeader ? header : toByteString(parameter);
   return {
     ...common,
     kind: "inject",
-    target: header === "" ? { kind: "query", name: parameter } : { kind: "header", name: header },
-    place: header === "" ? `query:${toByteString(parameter)}` : lowerCaseName(header),
+    target: { kind: inHeader ? "header" : "query", name },
+    location: inHeader ? `header:${header}` : `query:${parameter}`,
+    place: inHeader ? lowerCaseName(header) : `query:${name}`,
     formatter,
     prepare: oncePerSecret((secret) => format(secret, formatter)),
   };

@@ -18,7 +18,10 @@ interface EntryBase {
 /** Sets a header or a query parameter, whatever the workload sent there. */
 export interface InjectEntry extends EntryBase {
   readonly kind: "inject";
+  /** The name of a query parameter is in bytes. */
   readonly target: { readonly kind: "header" | "query"; readonly name: string };
+  /** As the audit names it: `header:X-Api-Key`, `query:key`. */
+  readonly location: string;
   /** What {@link Exchange.claim} takes (I5). */
   readonly place: string;
   readonly formatter: Template | undefined;
