@@ -1,6 +1,7 @@
 import type { Dispatcher } from "undici";
 import { z } from "zod";
 import { parseDuration } from "../config/duration.ts";
+import type { OnePasswordClient } from "./1password.ts";
 import type { SecretSource } from "./types.ts";
 
 /** What a source may use while it is built and when it reads. */
@@ -9,6 +10,8 @@ export interface SourceContext {
   readonly env: NodeJS.ProcessEnv;
   /** Dialler for sources that speak HTTP themselves; `undefined` means undici's own. */
   readonly dispatcher: Dispatcher | undefined;
+  /** Makes 1Password's client from a service account token; `undefined` means the real one. */
+  readonly onePassword: ((token: string) => Promise<OnePasswordClient>) | undefined;
   /** Something the operator should mend though the value could be read. Nothing in it is secret (I14). */
   readonly onWarning: (name: string, message: string) => void;
   /**

@@ -1,4 +1,8 @@
 import type { Dispatcher } from "undici";
+import { onePasswordConnectSource } from "./1password-connect.ts";
+import { onePasswordSource, type OnePasswordClient } from "./1password.ts";
+import { awsSecretsManagerSource } from "./aws-sm.ts";
+import { awsParameterStoreSource } from "./aws-ssm.ts";
 import { CachedSource, defaultCacheSettings, type CacheSettings } from "./cache.ts";
 import { checkedConfig, hint, type SourceConfig, type SourceConfigError } from "./check-config.ts";
 import { systemClock, type Clock } from "./clock.ts";
@@ -10,7 +14,15 @@ import type { CommonKeys, SourceContext, SourceKind } from "./kind.ts";
 import { SourceError, type SecretHandle } from "./types.ts";
 
 /** Every kind of source; see "adding a source" in `docs/sources.md`. */
-export const sourceKinds: readonly SourceKind[] = [envSource, fileSource, controlPlaneSource];
+export const sourceKinds: readonly SourceKind[] = [
+  envSource,
+  fileSource,
+  awsSecretsManagerSource,
+  awsParameterStoreSource,
+  onePasswordConnectSource,
+  onePasswordSource,
+  controlPlaneSource,
+];
 
 export type { SourceConfig, SourceConfigError };
 
@@ -22,6 +34,8 @@ export interface SourceRegistryOptions {
   readonly clock?: Clock;
   /** Dialler for sources that speak HTTP themselves. */
   readonly dispatcher?: Dispatcher;
+  /** Makes 1Password's client from a service account token, in place of the real one. */
+  readonly onePassword?: (token: string) => Promise<OnePasswordClient>;
   /** In place of {@link sourceKinds}. */
   readonly kinds?: readonly SourceKind[];
 }
@@ -44,6 +58,7 @@ export class SourceRegistry {
     this.#context = {
       env: options.env,
       dispatcher: options.dispatcher,
+      onePassword: options.onePassword,
       onWarning: options.onWarning,
       shared: (key, make) => this.#share(key, make),
     };
