@@ -12,8 +12,11 @@ import type { UpstreamExchange, UpstreamHandlers, UpstreamRequest, UpstreamTarge
 const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 /** 1xx responses to one request; more are an attempt to keep us busy. */
 const maxInterim = 64;
-/** Bodies up to this size are copied behind their head for one write. */
-const joinUpTo = 64 * 1024;
+/**
+ * Bodies up to this size are copied behind their head for one write, larger ones are written in pieces of it: only
+ * between two writes can be seen whether the upstream still reads.
+ */
+const pieceSize = 64 * 1024;
 
 /** One request on its way to an upstream, and its response on the way back. */
 export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
@@ -33,6 +36,8 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
   requestDone = false;
   /** Bytes still missing of a body with a length. */
   #left = 0;
+  /** Bytes written of a body that is in memory. */
+  #position = 0;
   /** The upstream reads too slowly. */
   #blocked = false;
   /** The body waits for 100 (Continue). */
@@ -164,7 +169,8 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     if (!this.#blocked) return;
     this.#blocked = false;
     this.#arm();
-    this.request.body.resume();
+    if (this.request.body.bytes !== undefined) this.#writePieces(this.request.body.bytes);
+    else this.request.body.resume();
   }
 
   onDeadline(): void {
@@ -248,7 +254,7 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     } else if (
       framing.kind === "length" &&
       body.bytes?.length === framing.length &&
-      framing.length <= joinUpTo
+      framing.length <= pieceSize
     ) {
       this.requestDone = true;
       connection.socket.write(joinHead(text, body.bytes));
@@ -272,7 +278,18 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     const { framing, body } = this.request;
     this.#bodyStarted = true;
     this.#left = framing.kind === "length" ? framing.length : 0;
-    body.pipe(this);
+    this.#position = 0;
+    if (body.bytes === undefined) body.pipe(this);
+    else this.#writePieces(body.bytes);
+  }
+
+  #writePieces(bytes: Buffer): void {
+    while (this.#position < bytes.length) {
+      const piece = bytes.subarray(this.#position, this.#position + pieceSize);
+      this.#position += piece.length;
+      if (!this.write(piece)) break;
+    }
+    if (this.#position === bytes.length) this.end(this.request.body.trailers);
   }
 
   /** Nobody reads the rest of the request's body. */

@@ -17,8 +17,14 @@ export class Pool {
     this.#limits = limits;
   }
 
+  /** Connections that the next request may have. */
   get idle(): number {
-    return this.#idle.size + this.#settling.length;
+    return this.#idle.size;
+  }
+
+  /** Connections that nothing is on, but whose turn has not ended. */
+  get settling(): number {
+    return this.#settling.length;
   }
 
   take(key: string): UpstreamConnection | undefined {

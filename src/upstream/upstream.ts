@@ -118,9 +118,9 @@ export class Upstream {
   }
 
   stats(): UpstreamStats {
-    const idle = this.#pool.idle;
+    const { idle, settling } = this.#pool;
     return {
-      active: this.#connections.size - idle,
+      active: this.#connections.size - idle - settling,
       idle,
       dialing: this.#dialing,
       dialed: this.#dialed,
