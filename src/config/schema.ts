@@ -91,7 +91,7 @@ const limits = section("how much the proxy holds", {
   max_header_count: count(defaultH1Limits.maxHeaderCount, "header fields of a message; more is 431"),
   max_chunk_header: count(defaultH1Limits.maxChunkHeader, "bytes of one chunk header, extensions included"),
   upstream_idle_per_host: count(
-    32,
+    256,
     "idle upstream connections kept for one host and port, caller and TLS identity",
   ),
   upstream_idle_total: count(1024, "idle upstream connections kept in all"),

@@ -1,0 +1,103 @@
+import { Command, CommanderError } from "commander";
+import { normalizeArguments } from "./arguments.ts";
+import { CliError, type Io } from "./io.ts";
+
+/** What a file of a command exports. */
+export interface CommandModule {
+  /** Adds the command to the program; its action tells `io.exit` unless it went well. */
+  register(program: Command, io: Io): void;
+}
+
+export interface CommandRow {
+  readonly name: string;
+  /** For the list of commands: a phrase, as the command's own description begins. */
+  readonly summary: string;
+  readonly example: string;
+  /** Loaded only when the command is used, so that each starts as fast as it can. */
+  load(): Promise<CommandModule>;
+}
+
+/** Every command, one file each; a new one is a file and a row here. */
+export const commands: readonly CommandRow[] = [
+  {
+    name: "start",
+    summary: "run the proxy until it is stopped by a signal",
+    example: "sallyport start --config proxy.yaml",
+    load: () => import("./start.ts"),
+  },
+  {
+    name: "check",
+    summary: "check a configuration file and report every error at once",
+    example: "sallyport check proxy.yaml",
+    load: () => import("./check.ts"),
+  },
+  {
+    name: "quickstart",
+    summary: "start the proxy beside a small TLS service that wants a credential, to see it work",
+    example: "sallyport quickstart",
+    load: () => import("./quickstart.ts"),
+  },
+  {
+    name: "version",
+    summary: "print the version",
+    example: "sallyport version",
+    load: () => import("./version.ts"),
+  },
+];
+
+/**
+ * Runs one command line.
+ * @param argv what follows the program's name
+ * @param rows the commands there are; tests give their own
+ * @returns when the command has ended; its exit code goes to `io.exit` (0 fine, 1 failure, 2 usage)
+ */
+export async function runCli(
+  argv: readonly string[],
+  io: Io,
+  rows: readonly CommandRow[] = commands,
+): Promise<void> {
+  const args = normalizeArguments(argv);
+  const program = createProgram(io, rows);
+  const wanted = args[0] === "help" ? args[1] : args[0];
+  try {
+    for (const row of rows) {
+      if (row.name === wanted) (await row.load()).register(program, io);
+      else program.command(row.name).description(row.summary);
+    }
+    if (args.length === 0) {
+      program.outputHelp({ error: true });
+      io.exit(2);
+      return;
+    }
+    await program.parseAsync(args, { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      if (error.exitCode !== 0) io.exit(2);
+      return; // commander has printed what there is to say
+    }
+    const message = error instanceof Error ? error.message : String(error);
+    io.stderr(`error: ${message.replaceAll(/\s*\n\s*/g, " ")}\n`);
+    io.exit(error instanceof CliError ? error.exitCode : 1);
+  }
+}
+
+function createProgram(io: Io, rows: readonly CommandRow[]): Command {
+  const program = new Command("sallyport");
+  program
+    .description("An egress proxy that keeps real credentials out of the places where untrusted code runs.")
+    .usage("<command> [options]")
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text) })
+    .option("--config <file>", "without a command: start with this file, as iron-proxy does")
+    .option("-v, --version", "print the version")
+    .addHelpText(
+      "after",
+      `
+Examples:
+${rows.map((row) => `  ${row.example}`).join("\n")}
+
+Every command explains itself: sallyport check --help
+Exit codes: 0 fine, 1 wrong configuration or failure, 2 wrong usage.`,
+    );
+  return program;
+}

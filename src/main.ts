@@ -1,0 +1,18 @@
+#!/usr/bin/env node
+import { homedir } from "node:os";
+import { isAbsolute, join } from "node:path";
+import module from "node:module";
+
+// Compiled code is kept in the user's own cache, never in a shared /tmp, where another user could plant some.
+const { XDG_CACHE_HOME: cacheHome = "" } = process.env;
+const cache = join(isAbsolute(cacheHome) ? cacheHome : join(homedir(), ".cache"), "sallyport");
+if (module.getCompileCacheDir() === undefined) module.enableCompileCache(cache);
+// bin/sallyport sets it, for this program and not for those that `sallyport run` starts.
+if (process.env["NODE_COMPILE_CACHE"] === cache) delete process.env["NODE_COMPILE_CACHE"];
+
+const { runCli } = await import("./cli/index.ts");
+const { processIo } = await import("./cli/process-io.ts");
+
+await runCli(process.argv.slice(2), processIo);
+// A socket or timer left open must not keep a command alive that has ended.
+setTimeout(() => process.exit(), 1000).unref();
