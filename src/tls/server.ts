@@ -69,7 +69,7 @@ export function terminate(socket: Socket, head: Buffer, options: TerminateOption
     takeOver(secure);
     resolve(secure);
   };
-  const onError = (error: OpenSslError) => fail(explain(error, options.alpn));
+  const onError = (error: HandshakeError) => fail(explain(error, options.alpn));
   const onClose = () => fail(closedEarly());
   const settle = () => {
     clearTimeout(timer);
@@ -92,7 +92,7 @@ function takeOver(secure: TLSSocket): void {
   internals.secureConnecting = false;
 }
 
-interface OpenSslError extends Error {
+interface HandshakeError extends NodeJS.ErrnoException {
   /** OpenSSL's text for the cause: `tlsv1 alert unknown ca`, `no shared cipher`. */
   readonly reason?: string;
 }
@@ -104,7 +104,8 @@ function closedEarly(): TlsHandshakeError {
 /** Alerts of clients that reject a certificate (RFC 8446 6.2); which one is the client library's habit. */
 const refusals = new Set(["unknown ca", "bad certificate", "certificate unknown", "unsupported certificate"]);
 
-function explain(error: OpenSslError, alpn: readonly string[]): TlsHandshakeError {
+function explain(error: HandshakeError, alpn: readonly string[]): TlsHandshakeError {
+  if (error.syscall !== undefined) return closedEarly(); // ECONNRESET, EPIPE
   const reason = error.reason ?? "";
   const alert = / alert (.+)$/.exec(reason)?.[1];
   if (alert !== undefined && refusals.has(alert)) {
