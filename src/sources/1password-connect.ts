@@ -1,4 +1,5 @@
 import { connectServer, type ConnectServer } from "./connect-server.ts";
+import { at, textAt } from "./json.ts";
 import { cacheKeys, sourceKind, text, type SourceContext } from "./kind.ts";
 import { parseOpReference, type OpReference } from "./op-reference.ts";
 import { SourceError } from "./types.ts";
@@ -155,15 +156,6 @@ function unexpectedAnswer(): SourceError {
   return new SourceError(
     "the Connect server's answer has an unexpected form; does OP_CONNECT_HOST point at Connect?",
   );
-}
-
-function at(value: unknown, key: string): unknown {
-  return typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined;
-}
-
-function textAt(value: unknown, key: string): string | undefined {
-  const found = at(value, key);
-  return typeof found === "string" ? found : undefined;
 }
 
 function listAt(value: unknown, key: string): readonly unknown[] {

@@ -1,6 +1,10 @@
 import { ask, networkProblem, retryAfter } from "./http.ts";
+import { parseJson } from "./json.ts";
 import type { SourceContext } from "./kind.ts";
 import { SourceError } from "./types.ts";
+
+const notJson =
+  "the Connect server's answer (status 200) is not JSON; does OP_CONNECT_HOST point at Connect?";
 
 /** The REST interface of a 1Password Connect server, as far as reading goes. */
 export interface ConnectServer {
@@ -40,7 +44,9 @@ export function connectServer({ env, dispatcher }: SourceContext, signal: AbortS
       });
       if (answer.status === 404) return undefined;
       if (answer.status !== 200) throw refusal(answer.status, answer.headers["retry-after"]);
-      return parsed(answer.body);
+      const json = parseJson(answer.body);
+      if (json === undefined) throw new SourceError(notJson);
+      return json;
     },
   };
 }
@@ -75,16 +81,5 @@ function refusal(status: number, retryAfterField: string | undefined): SourceErr
     }
     default:
       return new SourceError(`the Connect server answered with status ${status}`);
-  }
-}
-
-/** The parser's message would quote the answer, so it goes no further (I14). */
-function parsed(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    throw new SourceError(
-      "the Connect server's answer (status 200) is not JSON; does OP_CONNECT_HOST point at Connect?",
-    );
   }
 }

@@ -1,5 +1,6 @@
 import type { CachedSource } from "./cache.ts";
 import { valueProblem } from "./cache.ts";
+import { at, parseJson } from "./json.ts";
 import { Secret, SourceError, type SecretHandle } from "./types.ts";
 
 /**
@@ -51,7 +52,7 @@ type Field = { readonly value: string } | { readonly value?: never; readonly pro
 function fieldOf(text: Secret, key: string): Field {
   const object = parsed(text);
   if (object === undefined) return { problem: "secret value is not valid JSON (an object is needed)" };
-  const value = Object.hasOwn(object, key) ? Reflect.get(object, key) : undefined;
+  const value = at(object, key);
   if (value === undefined || value === null) return { problem: `key "${key}" not found in JSON` };
   if (typeof value !== "string") {
     return {
@@ -64,16 +65,11 @@ function fieldOf(text: Secret, key: string): Field {
 
 const parsedTexts = new WeakMap<Secret, object | "not an object">();
 
-/** The text as a JSON object. The parser's own message quotes the text, so it goes no further (I14). */
+/** The text as a JSON object. */
 function parsed(text: Secret): object | undefined {
   let known = parsedTexts.get(text);
   if (known === undefined) {
-    let value: unknown;
-    try {
-      value = JSON.parse(text.reveal());
-    } catch {
-      value = undefined;
-    }
+    const value = parseJson(text.reveal());
     known = typeof value === "object" && value !== null && !Array.isArray(value) ? value : "not an object";
     parsedTexts.set(text, known);
   }
