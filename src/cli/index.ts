@@ -86,6 +86,7 @@ function createProgram(io: Io, rows: readonly CommandRow[]): Command {
   program
     .description("An egress proxy that keeps real credentials out of the places where untrusted code runs.")
     .usage("<command> [options]")
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text) })
     .option("--config <file>", "without a command: start with this file, as iron-proxy does")

@@ -40,12 +40,9 @@ export function configJsonSchema(
   return { $schema, title: "Sallyport configuration", ...rest, definitions } as JsonSchema;
 }
 
-/** A source object: the kind's keys and `type`. */
-function sourceJson({ name, schema }: KindSchema): JsonSchema {
+function sourceJson({ schema }: KindSchema): JsonSchema {
   const json = z.toJSONSchema(schema, { target: "draft-7", io: "input", unrepresentable: "any" });
   delete json.$schema;
-  json.properties = { type: { const: name }, ...json.properties };
-  json.required = ["type", ...(json.required ?? [])];
   return json;
 }
 
