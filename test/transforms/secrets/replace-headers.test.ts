@@ -280,6 +280,12 @@ const basics: [title: string, name: string, sent: string, expected: string][] = 
     `Basic ${base64(placeholder)}`,
   ],
   ["a placeholder that looks like base64 itself", "Authorization", `Basic ${placeholder}`, `Basic ${real}`],
+  [
+    "a length base64 cannot have",
+    "Authorization",
+    `Basic ${base64(`${placeholder}::`)}A`,
+    `Basic ${base64(`${placeholder}::`)}A`,
+  ],
   ["no base64", "Authorization", `Basic !${placeholder}`, `Basic !${real}`],
 ];
 

@@ -180,6 +180,17 @@ test("a body is left to stream when no matching entry searches it", async () => 
   assert.equal(exchange.request.body.bytes, undefined);
 });
 
+test("identity is no compression", async () => {
+  const headers = [["Content-Encoding", "Identity"]] as const;
+  const { exchange } = await send([replaceEntry({ match_body: true })], {
+    method: "POST",
+    headers,
+    body: placeholder,
+  });
+  assert.equal(bodyText(exchange), real);
+  assert.equal(exchange.annotations["body_skipped"], undefined);
+});
+
 test("a compressed body is not searched, and the audit says so", async () => {
   const headers = [["Content-Encoding", "gzip"]] as const;
   const entry = replaceEntry({ match_body: true, match_headers: ["Authorization"], require: true });
