@@ -109,6 +109,16 @@ function untilStopped(
       logger.info("sallyport stopped");
       resolve(code);
     };
+    const crash = (error: unknown) => {
+      // Name and place, not the text: a message may quote the data it choked on (I14).
+      const { name, stack } = error instanceof Error ? error : new Error("unknown");
+      const at = stack?.split("\n").find((line) => line.trimStart().startsWith("at ")) ?? "";
+      logger.error("fatal error", { error: `${name} ${at.trim()}` });
+      proxy.flushSync();
+      resolve(1);
+    };
+    process.on("uncaughtException", crash);
+    process.on("unhandledRejection", crash);
     const stop = (signal: string) => void finish(signal, 0);
     process.on("SIGTERM", () => stop("terminated"));
     process.on("SIGINT", () => stop("interrupt"));

@@ -56,8 +56,9 @@ function answer(status: number, headers: Headers, body: string): Answer {
 
 function sentence({ reason, host, detail }: RefusalFacts): string {
   const where = host === undefined || host === "" ? "this host" : host;
-  const text = sentences[reason](where);
-  return detail === undefined ? text : `${detail} ${text}`;
+  if (detail === undefined) return sentences[reason](where);
+  // What went wrong on the way to an upstream is said in full by whoever met it.
+  return reason.startsWith("upstream_") ? detail : `${detail} ${sentences[reason](where)}`;
 }
 
 const noUse = "Retrying or bypassing the proxy will not help";

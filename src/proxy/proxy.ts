@@ -109,8 +109,8 @@ export class Proxy {
     const upstream = new Upstream(
       upstreamOptions(config, roots, () => listeners.map(({ ip, port }) => ({ address: ip, port }))),
     );
-    const holder = { policy: buildPolicy(config, options, upstream) };
-    const audit = openAudit(config, logger);
+    const holder = await orClose(upstream, () => ({ policy: buildPolicy(config, options, upstream) }));
+    const audit = await orClose(upstream, () => openAudit(config, logger));
     const context = listenerContext(config, options, { audit, leaves, connections, upstream, holder });
     const addresses: { http?: string; https?: string; tunnel?: string } = {};
     try {
@@ -189,11 +189,22 @@ export class Proxy {
   }
 }
 
+/** What fails at start leaves nothing open. */
+async function orClose<T>(upstream: Upstream, make: () => T): Promise<T> {
+  try {
+    return make();
+  } catch (error) {
+    await upstream.close();
+    throw error;
+  }
+}
+
 function buildPolicy(config: Config, options: ProxyOptions, upstream: Upstream): Policy {
   const { logger, env, locate } = options;
   const sources = new SourceRegistry({
     env,
     onWarning: (source, message) => logger.warn("a secret source failed", { source, error: message }),
+    dispatcher: upstream.operatorDispatcher,
   });
   const services = {
     dispatcher: () => upstream.dispatcher,
