@@ -41,7 +41,6 @@ const longestRetry = 300_000;
 const longestRetryAfter = 3_600_000;
 
 const never = Number.POSITIVE_INFINITY;
-const noLongerRead = "not read, because the proxy is stopping or has loaded another configuration";
 
 /**
  * One source behind the cache that all of its users share.
@@ -69,6 +68,9 @@ export class CachedSource {
   /** After a failure: no read before this moment. */
   #retryAt = 0;
   #flight: Promise<Secret> | undefined;
+  /** Whether a caller waits for the flight; a refresh runs behind callers that were served. */
+  #awaited = false;
+  /** Ends the flight without an outcome. */
   #abandon: (() => void) | undefined;
   #closed = false;
 
@@ -93,22 +95,29 @@ export class CachedSource {
     return this.#renew(this.#clock.now());
   }
 
-  /** Gives up reads under way, without a warning; values already read go on being served. */
+  /**
+   * Stops reading ahead, for a configuration that no new request uses. Requests that still use it get what is
+   * held, and a read that one of them waits for goes on to its time limit.
+   */
   close(): void {
     this.#closed = true;
-    this.#abandon?.();
+    if (!this.#awaited) this.#abandon?.();
   }
 
   #renew(now: number): Secret | Promise<Secret> {
     const old = this.#servable(now);
+    if (this.#closed && old !== undefined) return old;
     if (this.#flight === undefined) {
-      if (now < this.#retryAt || this.#closed) return old ?? this.#refuse();
+      if (now < this.#retryAt) return old ?? this.#refuse();
       const answer = this.#read(now);
       if (answer instanceof Secret) return answer;
       this.#flight = answer;
+      this.#awaited = false;
       answer.catch(() => {}); // a refresh that nobody waits for has been reported by #failed
     }
-    return old !== undefined && now < this.#askedAt + 2 * this.#settings.ttl ? old : this.#flight;
+    if (old !== undefined && now < this.#askedAt + 2 * this.#settings.ttl) return old;
+    this.#awaited = true;
+    return this.#flight;
   }
 
   /** The value held, if it may serve at `now`. */
@@ -117,7 +126,7 @@ export class CachedSource {
   }
 
   #refuse(): never {
-    throw this.#error ?? this.#problem(noLongerRead);
+    throw this.#error ?? this.#problem("not read yet");
   }
 
   #problem(text: string): SourceError {
@@ -151,14 +160,18 @@ export class CachedSource {
           reject(error);
         }
       };
-      const giveUp = (error: SourceError) => {
-        settle((now) => this.#failed(error, now));
+      const giveUp = (outcome: (now: number) => Secret) => {
+        settle(outcome);
         controller.abort();
       };
-      const abandon = () => giveUp(this.#problem(noLongerRead));
-      const stopTimer = this.#clock.after(this.#settings.timeout, () =>
-        giveUp(this.#problem(`no answer within ${formatDuration(this.#settings.timeout)}`)),
-      );
+      const abandon = () =>
+        giveUp(() => {
+          throw this.#problem("no longer wanted");
+        });
+      const { timeout } = this.#settings;
+      const stopTimer = this.#clock.after(timeout, () => {
+        giveUp((now) => this.#failed(this.#problem(`no answer within ${formatDuration(timeout)}`), now));
+      });
       this.#abandon = abandon;
       answer.then(
         (value) => settle((now) => this.#succeeded(value, now)),
@@ -192,17 +205,12 @@ export class CachedSource {
     const asked = Math.min(error.retryAfterMs ?? 0, longestRetryAfter);
     const retryIn = Math.max(pause, asked);
     this.#retryAt = now + retryIn;
-    if (!this.#closed) {
-      const event =
-        old === undefined
-          ? "failed to fetch secret, caching error"
-          : "failed to refresh secret, serving stale value";
-      this.#onWarning(
-        this.name,
-        `${event}: ${error.message}; next try in ${formatDuration(Math.round(retryIn))}`,
-      );
+    const next = `next try in ${formatDuration(Math.round(retryIn))}`;
+    if (old === undefined) {
+      this.#onWarning(this.name, `failed to fetch secret, caching error: ${error.message}; ${next}`);
+      throw error;
     }
-    if (old === undefined) throw error;
+    this.#onWarning(this.name, `failed to refresh secret, serving stale value: ${error.message}; ${next}`);
     return old;
   }
 

@@ -93,7 +93,10 @@ export class SourceRegistry {
     return [...failures.values()];
   }
 
-  /** Gives up reads under way and stops their timers. Values already read go on being served. */
+  /**
+   * Stops reading ahead, for a configuration that no new request uses (reload, stop). What a request still
+   * waits for is read on, to the source's time limit.
+   */
   close(): void {
     for (const source of this.#sources.values()) source.close();
   }

@@ -379,26 +379,37 @@ describe("time limit and cancellation", () => {
     assert.match(warnings[0] ?? "", /failed to fetch secret/);
   });
 
-  test("closing gives up the read, silently, and leaves no timer", async () => {
-    const { source, clock, reads, warnings } = scene();
-    const caller = assert.rejects(async () => source.get(), /the proxy is stopping/);
-    source.close();
-    await caller;
-    assert.ok(reads[0]?.signal.aborted);
-    assert.equal(clock.timers(), 0);
-    assert.deepEqual(warnings, []);
-    assert.throws(() => source.get(), /the proxy is stopping/);
-    assert.equal(reads.length, 1);
-  });
-
-  test("after closing a value already read goes on being served, and is not read again", async () => {
-    const { source, clock, reads, answer, now, ask } = scene({ ttl: minute });
+  test("closing ends a refresh that nobody waits for, silently, and leaves no timer", async () => {
+    const { source, clock, reads, warnings, answer, ask, now } = scene({ ttl: minute });
     ask();
     await answer("s1");
+    clock.advance(55 * second);
+    assert.equal(now(), "s1");
     source.close();
+    await settled();
+    assert.ok(reads[1]?.signal.aborted);
+    assert.equal(clock.timers(), 0);
+    assert.deepEqual(warnings, []);
+  });
+
+  test("after closing a request that is still under way gets what it needs", async () => {
+    const { source, reads, answer, now, clock } = scene({ ttl: minute });
+    const waiting = source.get();
+    source.close();
+    assert.equal(reads[0]?.signal.aborted, false);
+    await answer("s1");
+    assert.equal(await reveal(waiting), "s1");
     clock.advance(90 * minute);
     assert.equal(now(), "s1");
-    assert.equal(reads.length, 1);
+    assert.equal(reads.length, 1, "nothing is read ahead any more");
+  });
+
+  test("after closing a source that was never read is read when a request needs it", async () => {
+    const { source, answer } = scene();
+    source.close();
+    const waiting = source.get();
+    await answer("s1");
+    assert.equal(await reveal(waiting), "s1");
   });
 
   test("no timer is left after an answer", async () => {

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { inspect } from "node:util";
 import { z } from "zod";
 import { SourceRegistry, sourceKinds, type SourceRegistryOptions } from "../../src/sources/registry.ts";
-import { sourceKind, text } from "../../src/sources/kind.ts";
+import { cacheKeys, sourceKind, text } from "../../src/sources/kind.ts";
 import { Secret, SourceError, type SecretHandle } from "../../src/sources/types.ts";
 import { fakeClock, settled } from "./fake-clock.ts";
 
@@ -163,7 +163,7 @@ describe("identical sources", () => {
     const reads: string[] = [];
     const kind = sourceKind({
       name: "counting",
-      keys: { key: text, ...keysOfFile() },
+      keys: { key: text, ...cacheKeys },
       build: ({ key }) => ({
         name: key,
         identity: key,
@@ -212,7 +212,7 @@ describe("identical sources", () => {
     let version = 0;
     const kind = sourceKind({
       name: "changing",
-      keys: keysOfFile(),
+      keys: cacheKeys,
       build: () => ({
         name: "n",
         identity: "n",
@@ -228,16 +228,6 @@ describe("identical sources", () => {
     assert.equal(fixed.get(), first);
     assert.equal(version, 2);
   });
-
-  function keysOfFile() {
-    const {
-      type: _,
-      path: __,
-      trim: ___,
-      ...keys
-    } = sourceKinds.find(({ name }) => name === "file")!.schema.shape;
-    return keys;
-  }
 });
 
 describe("R-07 json_key", () => {
@@ -351,15 +341,28 @@ describe("check", () => {
     assert.equal(most, 8);
   });
 
-  test("closing the registry gives up what is being read", async () => {
+  test("closing the registry ends the refreshes of all its sources", async () => {
+    const signals: AbortSignal[] = [];
     const kind = sourceKind({
-      name: "hanging",
-      keys: {},
-      build: () => ({ name: "n", identity: "n", fetch: () => new Promise<string>(() => {}) }),
+      name: "slow",
+      keys: { path: text, ...cacheKeys },
+      build: ({ path }) => ({
+        name: path,
+        identity: path,
+        fetch: (signal) => (signals.push(signal) <= 2 ? "s1" : new Promise<string>(() => {})),
+      }),
     });
-    const { registry, handle } = scene({ kinds: [kind] });
-    const failure = failureOf(handle({ type: "hanging" }));
+    const clock = fakeClock();
+    const { registry, handle } = scene({ kinds: [kind], clock });
+    const handles = ["a", "b"].map((path) => handle({ type: "slow", path, ttl: "1m" }));
+    for (const one of handles) await one.get();
+    clock.advance(55_000);
+    for (const one of handles) assert.ok(one.get() instanceof Secret);
     registry.close();
-    assert.match(await failure, /the proxy is stopping/);
+    assert.deepEqual(
+      signals.map((signal) => signal.aborted),
+      [false, false, true, true],
+    );
+    assert.equal(clock.timers(), 0);
   });
 });
