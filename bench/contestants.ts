@@ -99,7 +99,12 @@ export async function startNginxProxy(
 }
 
 /** Sallyport with its listener for redirected TLS, a policy, a placeholder to swap and an audit file. */
-export async function startSallyport(directory: string, keys: Keys, origin: Origin): Promise<Contestant> {
+export async function startSallyport(
+  directory: string,
+  keys: Keys,
+  origin: Origin,
+  nodeFlags: readonly string[],
+): Promise<Contestant> {
   const home = join(directory, "sallyport");
   mkdirSync(home);
   const file = join(home, "proxy.yaml");
@@ -131,7 +136,7 @@ transforms:
   );
   const address = /"msg":"https proxy starting","addr":"[^"]*:(\d+)"/;
   const main = new URL("../src/main.ts", import.meta.url).pathname;
-  const running = await startProcess(process.execPath, [main, "start", "--config", file], {
+  const running = await startProcess(process.execPath, [...nodeFlags, main, "start", "--config", file], {
     env: { BENCH_CREDENTIAL: credential },
     ready: (errors) => address.test(errors),
   });

@@ -23,6 +23,7 @@ const usage = `npm run bench -- [options]
   --seconds N    length of a round with kept connections (5)
   --rounds N     rounds per contestant, of which the median counts (3)
   --write        put the result into bench/RESULTS.md
+  --profile DIR  write a CPU profile of Sallyport there, for Chrome's developer tools
   --require      fail where nginx, wrk or openssl are missing, instead of skipping`;
 
 interface Scenario {
@@ -41,6 +42,7 @@ async function main(): Promise<number> {
       seconds: { type: "string", default: "5" },
       rounds: { type: "string", default: "3" },
       write: { type: "boolean", default: false },
+      profile: { type: "string" },
       require: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -65,7 +67,8 @@ async function main(): Promise<number> {
     );
     return 2;
   }
-  const results = await runAll(nginx, scenarios, rounds);
+  const flags = values.profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${values.profile}`];
+  const results = await runAll(nginx, scenarios, rounds, flags);
   const table = resultTable(results);
   console.log(table);
   if (values.smoke) return 0;
@@ -144,6 +147,7 @@ async function runAll(
   nginx: string,
   scenarios: readonly Scenario[],
   rounds: number,
+  nodeFlags: readonly string[],
 ): Promise<readonly Result[]> {
   const directory = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
   const started: (Origin | Contestant)[] = [];
@@ -157,7 +161,7 @@ async function runAll(
     const origin = await start(startOrigin(nginx, directory, keys));
     const contestants = [
       await start(startNginxProxy(nginx, directory, keys, origin)),
-      await start(startSallyport(directory, keys, origin)),
+      await start(startSallyport(directory, keys, origin, nodeFlags)),
     ];
     const target = (contestant: Contestant): Target => ({
       port: contestant.port,
