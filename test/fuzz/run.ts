@@ -4,7 +4,7 @@
 // runs each. A failure prints how to repeat exactly that iteration, and its input.
 import { readdirSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { Random } from "./random.ts";
+import { runOnce } from "./run-once.ts";
 import type { FuzzTarget } from "./target.ts";
 
 const folder = new URL("./targets/", import.meta.url);
@@ -51,25 +51,6 @@ async function loadTargets(): Promise<FuzzTarget[]> {
   return all.filter((target) => wanted.includes(target.name));
 }
 
-/** Runs one iteration; returns false, having said everything needed to repeat it, when it fails. */
-async function runOnce(target: FuzzTarget, seed: number, iteration: number): Promise<boolean> {
-  const random = new Random(seed, iteration);
-  try {
-    const running = target.run(random, iteration);
-    if (running !== undefined) await running;
-    return true;
-  } catch (error) {
-    console.error(`${target.name} failed: ${error instanceof Error ? error.stack : String(error)}`);
-    if (random.input !== undefined) {
-      const input = Buffer.from(random.input);
-      console.error(`input (${input.length} bytes): ${input.toString("hex")}`);
-      console.error(`as text: ${JSON.stringify(input.toString("latin1"))}`);
-    }
-    console.error(`repeat: npm run fuzz -- --target ${target.name} --seed ${seed} --iteration ${iteration}`);
-    return false;
-  }
-}
-
 async function main(): Promise<boolean> {
   const targets = await loadTargets();
   const seed = numberOf("seed") ?? Date.now() % 0x100000000;
@@ -79,7 +60,7 @@ async function main(): Promise<boolean> {
   let passed = true;
   for (const target of targets) {
     if (only !== undefined) {
-      passed = (await runOnce(target, seed, only)) && passed;
+      passed = (await runOnce(target, seed, only, console.error)) && passed;
       continue;
     }
     const end = performance.now() + milliseconds;
@@ -87,7 +68,7 @@ async function main(): Promise<boolean> {
     let failed = false;
     const goesOn = (): boolean =>
       runs !== undefined ? iteration < runs : iteration % runsBetweenLooks !== 0 || performance.now() < end;
-    while (!failed && goesOn()) failed = !(await runOnce(target, seed, iteration++));
+    while (!failed && goesOn()) failed = !(await runOnce(target, seed, iteration++, console.error));
     console.log(`${failed ? "FAIL" : "ok  "} ${target.name}: ${iteration} runs, seed ${seed}`);
     passed = passed && !failed;
   }
