@@ -6,6 +6,7 @@ import * as pkijs from "pkijs";
 import { keyIdentifier, keyUsageBit, oid, signerFor, toPem, type Signer } from "./x509.ts";
 
 const day = 86_400_000;
+const supportedKeys = "RSA (2048 bits or more), P-256, P-384, P-521 and Ed25519 work";
 
 /** A CA that cannot be used or made. The message names the file and what to do. */
 export class CaError extends Error {
@@ -87,9 +88,7 @@ export function parseCa(certPem: string, keyPem: string, options: ParseOptions =
   checkDates(certificate, now, certName);
   const signer = signerFor(parseKey(keyPem, keyName));
   if (signer === undefined) {
-    throw new CaError(
-      `${keyName} is of an unsupported kind: RSA (2048 bits or more), P-256, P-384, P-521, Ed25519`,
-    );
+    throw new CaError(`${keyName} is of an unsupported kind: ${supportedKeys}`);
   }
   if (!certificate.checkPrivateKey(signer.key)) {
     throw new CaError(`${keyName} does not belong to ${certName}: they are halves of different pairs`);
