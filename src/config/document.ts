@@ -195,7 +195,8 @@ function locateIn(document: Document, lines: LineCounter, path: Path, part: "key
     ({ node, key } = found);
   }
   const value = isAlias(node) ? node.resolve(document) : node;
-  const inline = isScalar(value) && value.source !== "";
+  const inline =
+    isScalar(value) && value.range !== undefined && value.range !== null && value.range[1] > value.range[0];
   // A block's own position is its first key; the line that names the block says more.
   const shown = key !== undefined && (part === "key" || missing || !inline) ? key : node;
   const { line, col } = lines.linePos((shown as Node | null)?.range?.[0] ?? 0);

@@ -1,4 +1,4 @@
-import ipaddr from "ipaddr.js";
+import { isIP, isIPv6 } from "node:net";
 import { z } from "zod";
 import { parseDuration } from "./duration.ts";
 import type { Listen } from "./types.ts";
@@ -126,7 +126,7 @@ export function parseHostPort(value: string): { host: string | undefined; port: 
   const [, v6, name, digits] = match;
   const port = Number(digits);
   if (port > 65_535) return undefined;
-  if (v6 !== undefined && !ipaddr.IPv6.isValid(v6)) return undefined;
+  if (v6 !== undefined && !isIPv6(v6)) return undefined;
   return { host: v6 ?? (name === "" ? undefined : name), port };
 }
 
@@ -137,16 +137,20 @@ export function cidrs(description: string) {
       z.string().transform((value, context) => {
         const entry = value.trim();
         if (entry === "") return say(context, "is an empty CIDR entry; remove it");
-        if (entry.includes("/") && ipaddr.isValidCIDR(entry) && !/(?:^|\.)0\d/.test(entry)) return entry;
+        if (isCidr(entry)) return entry;
         const shown = /^[\w.:/%-]{1,60}$/.test(entry) ? ` ${quote(entry)}` : "";
-        const example = ipaddr.isValid(entry)
-          ? ` (${entry}/${entry.includes(":") ? 128 : 32})`
-          : " (10.0.0.0/8)";
-        return say(context, `invalid CIDR${shown}: must be CIDR notation${example}`, "heading");
+        const example = { 0: "10.0.0.0/8", 4: `${entry}/32`, 6: `${entry}/128` }[isIP(entry)];
+        return say(context, `invalid CIDR${shown}: must be CIDR notation (${example})`, "heading");
       }),
     )
     .optional()
     .describe(description);
+}
+
+function isCidr(entry: string): boolean {
+  const [, address = "", bits = ""] = /^([^/%]+)\/(\d{1,3})$/.exec(entry) ?? [];
+  const family = isIP(address);
+  return family !== 0 && Number(bits) <= (family === 4 ? 32 : 128);
 }
 
 const proxySchemes = ["http", "https", "socks5", "socks5h"];

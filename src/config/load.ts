@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { readDocument } from "./document.ts";
+import { isBelow } from "./draft.ts";
 import { applyOverrides, locateOverrides, readOverrides } from "./environment.ts";
-import { hasErrors, type Issue, issueAt, type Locate, type Path, related, sortIssues } from "./issues.ts";
+import { hasErrors, type Issue, issueAt, type Locate, type Path, sortIssues } from "./issues.ts";
 import { resolveConfig } from "./resolve.ts";
 import { type CheckedFile, configKeys, configSchema, largestBody, transformEntrySchema } from "./schema.ts";
 import { checkShape } from "./shape.ts";
@@ -69,7 +70,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
   if (shape.value === undefined) return failed(sortIssues(issues), locate);
   const transforms = readEntries(shape.value.transforms, place, issues);
   const report = (severity: Issue["severity"], path: Path, message: string, part?: "key"): void => {
-    if (shape.removed.some((removed) => related(removed, path))) return;
+    if (shape.removed.some((removed) => isBelow(path, removed))) return;
     issues.push(issueAt(severity, place, path, message, part));
   };
   const draft = resolveConfig(shape.value, {

@@ -190,7 +190,7 @@ function bound(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig): string
 
 const typeNames: Readonly<Record<string, string>> = {
   string: "text",
-  number: "a number",
+  number: "a whole number", // no key takes fractions
   int: "a whole number",
   boolean: "true or false",
   object: "a mapping (key: value)",
