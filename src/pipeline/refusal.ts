@@ -98,6 +98,25 @@ const sentences: Record<Reason, (host: string) => string> = {
   plaintext_upstream: (host) => `A credential is never sent to ${host} over plain HTTP. Use https.`,
   token_unavailable: (host) => `No token for ${host} could be had. ${askOperator}`,
   signing_failed: (host) => `The request to ${host} could not be signed. ${askOperator}`,
+  missing_sigv4: () =>
+    "The request must be signed with Signature Version 4 (placeholder keys will do), so that its region and service are known.",
+  sigv4a_not_supported: () =>
+    "This proxy does not re-sign SigV4A (AWS4-ECDSA-P256-SHA256). Use an endpoint of a single region.",
+  event_stream_not_supported: () => "This proxy does not re-sign event streams that are sent to AWS.",
+  payload_not_supported: () =>
+    "This proxy does not know how to re-sign this form of body (X-Amz-Content-Sha256).",
+  region_not_allowed: () => `Requests to this AWS region are not allowed by this proxy's policy. ${askRule}`,
+  service_not_allowed: () =>
+    `Requests to this AWS service are not allowed by this proxy's policy. ${askRule}`,
+  action_not_allowed: () => `This AWS operation is not allowed by this proxy's policy. ${askRule}`,
+  scope_host_mismatch: (host) =>
+    `The request is signed for another AWS region or service than ${host} belongs to.`,
+  credential_unavailable: (host) => `The credential for ${host} cannot be had at the moment. ${askOperator}`,
+  body_read_failed: () => "The request body could not be read to its end.",
+  body_truncated: () =>
+    "The request body is larger than this proxy may hold to sign it (proxy.max_request_body_bytes).",
+  chunked_body_not_allowed: () =>
+    "The request must have a Content-Length, because its signature covers the body (allow_chunked_body lifts this).",
   tls_client_hello_invalid: () => "The TLS ClientHello is not well-formed.",
   tls_name_missing: () => "The TLS ClientHello names no server, so there is no host to decide on.",
   tls_handshake_failed: () => "The TLS handshake with the client failed.",

@@ -70,7 +70,7 @@ export function awsConfig(place: AwsPlace, service: string, { env, dispatcher }:
           },
         }
       : {}),
-    requestHandler: requestHandler(dispatcher),
+    requestHandler: awsRequestHandler(dispatcher),
     retryStrategy,
   };
 }
@@ -88,7 +88,7 @@ interface SdkRequest {
 }
 
 /** Sends the SDK's requests as every other source's are sent: same dialler, bounded answer. */
-function requestHandler(dispatcher: SourceContext["dispatcher"]) {
+export function awsRequestHandler(dispatcher: SourceContext["dispatcher"]) {
   return {
     metadata: { handlerProtocol: "http/1.1" },
     updateHttpClientConfig() {},

@@ -1,6 +1,7 @@
 import type { TransformKind } from "../pipeline/types.ts";
 import { allowlist } from "./allowlist.ts";
 import { annotate } from "./annotate.ts";
+import { awsAuth } from "./aws-auth/index.ts";
 import { bodyCapture } from "./body-capture.ts";
 import { headerAllowlist } from "./header-allowlist.ts";
 import { secrets } from "./secrets/index.ts";
@@ -9,6 +10,7 @@ import { secrets } from "./secrets/index.ts";
 export const transformKinds: readonly TransformKind[] = [
   allowlist,
   annotate,
+  awsAuth,
   bodyCapture,
   headerAllowlist,
   secrets,

@@ -1,0 +1,84 @@
+import { hash } from "node:crypto";
+import { BodyTooLargeError } from "../../http/body.ts";
+import type { Exchange, Verdict } from "../../pipeline/types.ts";
+import { attachSignature } from "./attach.ts";
+import { check, checkAction, isRefusal, type Plan, refusal, reject, type Settings } from "./check.ts";
+import { CredentialError } from "./credentials.ts";
+import { emptyHash, type Signer, signingTime } from "./sigv4.ts";
+
+/**
+ * Re-signs a request that matches the rules. Everything that needs no I/O is decided first, then the body is read where
+ * that is needed, and only then the keys are asked for.
+ * @returns a promise only while a body or a key has to be waited for
+ */
+export function resign(exchange: Exchange, settings: Settings): Verdict | Promise<Verdict> {
+  if (exchange.claimed("signature") || exchange.claimed("authorization")) {
+    exchange.annotate("skipped", "credential_already_applied");
+    return undefined;
+  }
+  const plan = check(exchange, settings);
+  if (isRefusal(plan)) return reject(exchange, plan);
+  if (!plan.readsBody || exchange.request.body.bytes !== undefined)
+    return authorize(exchange, settings, plan);
+  return readBody(exchange, settings, plan);
+}
+
+async function readBody(exchange: Exchange, settings: Settings, plan: Plan): Promise<Verdict> {
+  const { body } = exchange.request;
+  const length = body.length;
+  try {
+    await body.buffer(exchange.maxRequestBody);
+  } catch (error) {
+    if (error instanceof BodyTooLargeError) {
+      return reject(exchange, refusal(413, "body_truncated", { content_length: length, limit: error.limit }));
+    }
+    return reject(
+      exchange,
+      refusal(400, "body_read_failed", { error: "the body ended before it was complete" }),
+    );
+  }
+  return authorize(exchange, settings, plan);
+}
+
+/** The operation may be called and the credential may go there: asks for the keys. */
+function authorize(exchange: Exchange, settings: Settings, plan: Plan): Verdict | Promise<Verdict> {
+  const forbidden = checkAction(exchange, plan, settings);
+  if (forbidden !== undefined) return reject(exchange, forbidden);
+  const plaintext = exchange.attachable();
+  if (plaintext !== undefined) {
+    exchange.annotate("rejected", plaintext.reason);
+    return plaintext;
+  }
+  let signer: Signer | Promise<Signer>;
+  try {
+    signer = settings.credentials.get();
+  } catch (error) {
+    return unavailable(exchange, settings, error);
+  }
+  if (!(signer instanceof Promise)) return sign(exchange, settings, plan, signer);
+  return signer.then(
+    (late) => sign(exchange, settings, plan, late),
+    (error: unknown) => unavailable(exchange, settings, error),
+  );
+}
+
+function unavailable(exchange: Exchange, { credentials }: Settings, cause: unknown): Verdict {
+  const error = cause instanceof CredentialError ? cause.message : "the keys could not be had";
+  return reject(exchange, refusal(502, "credential_unavailable", { credential: credentials.name, error }));
+}
+
+function sign(exchange: Exchange, settings: Settings, plan: Plan, signer: Signer): Verdict {
+  for (const place of ["signature", "authorization", "x-amz-security-token"]) exchange.claim(place);
+  const payloadHash = hashOf(exchange, plan);
+  const places = attachSignature(exchange, plan, payloadHash, signer, signingTime(settings.now()));
+  exchange.annotate("injected", places);
+  exchange.annotate("service", plan.inbound.scope.service);
+  exchange.annotate("region", plan.inbound.scope.region);
+  return undefined;
+}
+
+function hashOf({ request }: Exchange, { payload }: Plan): string {
+  if (payload.kind !== "hash") return payload.hash;
+  const { bytes } = request.body;
+  return bytes === undefined || bytes.length === 0 ? emptyHash : hash("sha256", bytes, "hex");
+}
