@@ -125,7 +125,9 @@ function buildEntry(
   const report = (severity: Issue["severity"], path: ConfigPath, message: string): void => {
     const original = shape.original(path);
     if (shape.removed.some((removed) => related(removed, original))) return;
-    issues.push(issueAt(severity, place, [...base, ...original], message));
+    // Sources find unknown keys themselves; what is wrong there is the key, not its value.
+    const part = message.startsWith("unknown key") ? "key" : "value";
+    issues.push(issueAt(severity, place, [...base, ...original], message, part));
   };
   const ruleLists: RuleList[] = [];
   const context: BuildContext = {
