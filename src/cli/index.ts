@@ -32,6 +32,18 @@ export const commands: readonly CommandRow[] = [
     load: () => import("./check.ts"),
   },
   {
+    name: "ca",
+    summary: "make or look at the certificate authority that workloads trust",
+    example: "sallyport ca init --dir /etc/sallyport",
+    load: () => import("./ca.ts"),
+  },
+  {
+    name: "generate-ca",
+    summary: "write a new CA with iron-proxy's flags; new scripts use: sallyport ca init",
+    example: "sallyport generate-ca -outdir certs",
+    load: () => import("./generate-ca.ts"),
+  },
+  {
     name: "quickstart",
     summary: "start the proxy beside a small TLS service that wants a credential, to see it work",
     example: "sallyport quickstart",

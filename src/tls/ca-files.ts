@@ -63,7 +63,10 @@ async function writeNew(path: string, text: string, mode: number): Promise<void>
 
 function writeError(path: string, error: unknown): CaError {
   const { code } = error as NodeJS.ErrnoException;
-  if (code === "EEXIST") return new CaFileExists(`${path} exists already: use --force to replace it`);
+  if (code === "EEXIST")
+    return new CaFileExists(
+      `${path} exists already and is left as it is: "sallyport ca init --force" replaces a CA`,
+    );
   return new CaError(`${path} cannot be written (${code}): choose a directory this user may write to`);
 }
 

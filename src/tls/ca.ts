@@ -103,8 +103,12 @@ export function parseCa(certPem: string, keyPem: string, options: ParseOptions =
     chainPem: chain.map((link) => toPem("CERTIFICATE", link.raw)).join(""),
     notBefore: certificate.validFromDate.getTime(),
     notAfter,
-    warnings: daysLeft < 30 ? [`${certName} expires in ${daysLeft} days, and every leaf with it`] : [],
+    warnings: daysLeft < 30 ? [`${certName} expires ${inDays(daysLeft)}, and every leaf with it`] : [],
   };
+}
+
+function inDays(days: number): string {
+  return days === 0 ? "within a day" : days === 1 ? "in a day" : `in ${days} days`;
 }
 
 const pemBlock = /-----BEGIN ([A-Z0-9 ]{1,40})-----[\s\S]*?-----END \1-----/g;

@@ -348,7 +348,7 @@ describe("writeCa", () => {
       writeFileSync(join(dir, existing), "mine");
       await assert.rejects(writeCa(dir, pem), {
         name: "CaError",
-        message: `${join(dir, existing)} exists already: use --force to replace it`,
+        message: `${join(dir, existing)} exists already and is left as it is: "sallyport ca init --force" replaces a CA`,
       });
       assert.deepEqual(readdirSync(dir), [existing]);
       assert.equal(readFileSync(join(dir, existing), "utf8"), "mine");

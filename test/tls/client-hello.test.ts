@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, test } from "node:test";
 import tls from "node:tls";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import {
   ClientHelloReader,
   maxClientHello,
