@@ -73,9 +73,12 @@ export function buildTransforms(
     const kind = findKind(entry, config, options.kinds, report);
     return kind === undefined ? [] : buildEntry(entry, kind, config, options, issues);
   });
-  const policy = implicitAllowlist(config, built, report);
-  // After an error in an entry, warnings that compare entries would mislead.
-  if (!hasErrors(issues)) crossCheck(built, (path, message) => report("warning", path, message));
+  // After an error in an entry, warnings about their company would mislead.
+  const warn = (path: Path, message: string): void => {
+    if (!hasErrors(issues)) report("warning", path, message);
+  };
+  const policy = implicitAllowlist(config, built, warn);
+  crossCheck(built, warn);
   const transforms = [...policy, ...built.map(({ transform }) => transform)];
   if (!hasErrors(issues)) return { transforms, issues: sortIssues(issues) };
   for (const transform of transforms) transform.close?.();

@@ -1,4 +1,4 @@
-import type { Issue, Path } from "../config/issues.ts";
+import type { Path } from "../config/issues.ts";
 import type { Config } from "../config/types.ts";
 import type { Authority } from "../http/authority.ts";
 import type { Rejection, Transform } from "../pipeline/types.ts";
@@ -16,15 +16,15 @@ const maxListed = 10;
 export function implicitAllowlist(
   config: Config,
   built: readonly BuiltEntry[],
-  report: (severity: Issue["severity"], path: Path, message: string) => void,
+  warn: (path: Path, message: string) => void,
 ): Transform[] {
   if (config.transforms.some(({ name }) => name === "allowlist")) return [];
   if (config.proxy.default === "allow") {
     const message = "there is no allowlist, and proxy.default is allow: every host can be reached";
-    report("warning", ["proxy", "default"], message);
+    warn(["proxy", "default"], message);
     return [];
   }
-  report("warning", ["transforms"], explanation(config, hostsOf(built)));
+  warn(["transforms"], explanation(config, hostsOf(built)));
   const lists = built.flatMap(({ transform }) => transform.credentialRules ?? []);
   const verdict = (authority: Authority): Rejection | undefined =>
     lists.some((rules) => rules.admits(authority)) ? undefined : hostNotAllowed;
