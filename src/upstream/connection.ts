@@ -78,6 +78,8 @@ export class UpstreamConnection implements Timed {
       this.#error ??= error;
     });
     socket.on("close", this.#onClose);
+    // A handshake with a forward proxy leaves it paused, and a listener alone does not change that.
+    socket.resume();
   }
 
   /** Whether a request written now has a chance to be read. */

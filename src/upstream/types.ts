@@ -64,6 +64,7 @@ export interface ConnectOptions {
 
 /** A connection for whatever is spoken on it. */
 export interface RawConnection {
+  /** May be paused, with bytes of the peer in it: pipe it, or listen and `resume()`. */
   readonly socket: Duplex;
   readonly info: ConnectionInfo;
 }

@@ -84,10 +84,14 @@ export async function serve(
   const server: Server = tlsOptions
     ? createTlsServer(tlsOptions, onSocket).on("tlsClientError", () => {})
     : createServer({ allowHalfOpen: true }, onSocket);
+  // Those too whose TLS handshake never ends, and so are nobody's peer.
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket) => sockets.add(socket));
   const port = await listen(server);
   t.after(() => {
     server.close();
     for (const { socket } of peers) socket.destroy();
+    for (const socket of sockets) socket.destroy();
   });
   return { port, peers, address: `127.0.0.1:${port}` };
 }
