@@ -27,26 +27,28 @@ const queryServices = wordSet(`
  * Operations whose answer holds a credential that works outside the proxy (attack 48), by service. They are refused
  * unless the configuration names them in full; so is, for these services, a request whose operation cannot be told.
  */
-const issuing: Readonly<Record<string, readonly string[]>> = {
-  "cognito-identity": ["GetCredentialsForIdentity", "GetOpenIdToken", "GetOpenIdTokenForDeveloperIdentity"],
-  ecr: ["GetAuthorizationToken"],
-  "ecr-public": ["GetAuthorizationToken"],
-  iam: [
-    "CreateAccessKey",
-    "CreateLoginProfile",
-    "CreateServiceSpecificCredential",
-    "ResetServiceSpecificCredential",
-    "UpdateLoginProfile",
-  ],
-  sts: [
-    "AssumeRole",
-    "AssumeRoleWithSAML",
-    "AssumeRoleWithWebIdentity",
-    "AssumeRoot",
-    "GetFederationToken",
-    "GetSessionToken",
-  ],
-};
+const issuing = new Map<string, readonly string[]>(
+  Object.entries({
+    "cognito-identity": ["GetCredentialsForIdentity", "GetOpenIdToken", "GetOpenIdTokenForDeveloperIdentity"],
+    ecr: ["GetAuthorizationToken"],
+    "ecr-public": ["GetAuthorizationToken"],
+    iam: [
+      "CreateAccessKey",
+      "CreateLoginProfile",
+      "CreateServiceSpecificCredential",
+      "ResetServiceSpecificCredential",
+      "UpdateLoginProfile",
+    ],
+    sts: [
+      "AssumeRole",
+      "AssumeRoleWithSAML",
+      "AssumeRoleWithWebIdentity",
+      "AssumeRoot",
+      "GetFederationToken",
+      "GetSessionToken",
+    ],
+  }),
+);
 /** S3 Express hands out session credentials through the bucket's own host. */
 const sessionOperation = "CreateSession";
 
@@ -74,7 +76,7 @@ export function compileActions(configured: readonly string[]): ActionPolicy {
   const exact = new Set(configured);
   const prefixes = configured.filter((entry) => entry.endsWith("*")).map((entry) => entry.slice(0, -1));
   const issues = (service: string, operation: string): boolean =>
-    issuing[service]?.includes(operation) === true || (isS3(service) && operation === sessionOperation);
+    issuing.get(service)?.includes(operation) === true || (isS3(service) && operation === sessionOperation);
   const allowsOne = (service: string, operation: string): boolean => {
     const action = `${service}:${operation}`;
     if (exact.has(action)) return true;
@@ -82,10 +84,10 @@ export function compileActions(configured: readonly string[]): ActionPolicy {
     return configured.length === 0 || prefixes.some((prefix) => action.startsWith(prefix));
   };
   return {
-    concerns: (service) => configured.length > 0 || service in issuing || isS3(service),
+    concerns: (service) => configured.length > 0 || issuing.has(service) || isS3(service),
     allows(service, operations) {
       if (operations.length > 0) return operations.every((operation) => allowsOne(service, operation));
-      if (service in issuing) return false;
+      if (issuing.has(service)) return false;
       return configured.length === 0 || exact.has(`${service}:*`);
     },
   };
