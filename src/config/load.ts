@@ -160,7 +160,7 @@ function reportUnsupported(
 ): void {
   for (const [key, loss] of [
     ["mcp", "calls of MCP tools would go unchecked"],
-    ["mcp_gateway", "MCP servers would be reached without it"],
+    ["mcp_gateway", "requests to MCP servers would go around it"],
     ["postgres", "database connections would go around the proxy"],
   ] as const) {
     if ((data[key] ?? null) === null) continue;
