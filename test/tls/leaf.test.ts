@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -197,6 +198,24 @@ describe("the leaf store", () => {
       async () => store.contextFor(name("a.example")),
       /CA certificate expired on .*: replace it/,
     );
+  });
+
+  test("lets a process resume the sessions of another that has the same ticket keys, and no others", async () => {
+    const options = { cacheSize: 1, expiryHours: 1 };
+    const first = new LeafStore(ca, options);
+    const client = { ca: caPem, servername: "a.example" };
+    const opened = await handshake(await first.contextFor(name("a.example")), client);
+    const ticket = once(opened.client, "session") as Promise<[Buffer]>;
+    opened.server.write("x");
+    const [session] = await ticket;
+    opened.close();
+    const resumes = async (store: LeafStore) => {
+      const pair = await handshake(await store.contextFor(name("a.example")), { ...client, session });
+      pair.close();
+      return pair.client.isSessionReused();
+    };
+    assert.equal(await resumes(new LeafStore(ca, { ...options, ticketKeys: first.ticketKeys })), true);
+    assert.equal(await resumes(new LeafStore(ca, options)), false);
   });
 
   test("speaks TLS 1.2 and 1.3 and nothing older", async () => {

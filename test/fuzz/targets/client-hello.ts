@@ -85,7 +85,7 @@ function openssl(input: Buffer): Promise<{ answered: boolean; serverName: string
         done(chunk[0] === 22);
       },
     });
-    const socket = new tls.TLSSocket(wire as never, {
+    const socket = new tls.TLSSocket(wire, {
       isServer: true,
       secureContext,
       SNICallback: (name, callback) => {
