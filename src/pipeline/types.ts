@@ -139,6 +139,8 @@ export interface Transform {
   readonly credentialRules?: readonly Rules[];
   /** Every source it holds, for the start-up check and for `run`. */
   readonly secrets?: readonly SecretHandle[];
+  /** Environment variables it reads besides those of its sources; `sallyport run` takes them from its child. */
+  readonly variables?: readonly string[];
   /** What `explain` prints: what would happen to this exchange and why, without touching a secret. */
   explain?(exchange: Exchange): readonly string[];
   /** Stops timers and watches; called once, when no exchange uses the transform any more. */

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { createAuditSink, type LineAuditSink } from "../audit/sink.ts";
+import type { AuditRecord, AuditSink } from "../audit/types.ts";
 import type { Issue, Locate } from "../config/issues.ts";
 import type { Config, Listen } from "../config/types.ts";
 import { Deadlines } from "../http/h1/deadlines.ts";
@@ -14,6 +15,7 @@ import { type Logger, resolveFormat } from "../log/logger.ts";
 import type { ExchangeState } from "../pipeline/exchange.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
 import { refusal } from "../pipeline/refusal.ts";
+import type { Transform } from "../pipeline/types.ts";
 import { SourceRegistry } from "../sources/registry.ts";
 import type { CertificateAuthority } from "../tls/ca.ts";
 import { LeafStore } from "../tls/leaf.ts";
@@ -36,6 +38,8 @@ export interface ProxyOptions {
   readonly authenticate?: (proxyAuthorization: string | undefined) => Authentication;
   /** Told of every exchange that ended. */
   readonly onOutcome?: (exchange: ExchangeState | undefined, outcome: Outcome) => void;
+  /** Told of every audit record: exchanges, tunnels and refused connections. */
+  readonly onRecord?: (record: AuditRecord) => void;
 }
 
 /** A configuration that cannot be run; every issue is in it. */
@@ -137,6 +141,11 @@ export class Proxy {
     return proxy;
   }
 
+  /** What the policy in force is made of, in order. */
+  get transforms(): readonly Transform[] {
+    return this.#holder.policy.pipeline.transforms;
+  }
+
   /** Puts the policy of another configuration in place for every exchange that begins from now on. */
   reload(config: Config, locate: Locate): void {
     const policy = buildPolicy(config, { ...this.#options, locate }, this.#upstream);
@@ -233,6 +242,22 @@ function openAudit(config: Config, logger: Logger): LineAuditSink {
   });
 }
 
+/** The sink that also tells `onRecord`. */
+function observed(sink: AuditSink, onRecord: ProxyOptions["onRecord"]): AuditSink {
+  if (onRecord === undefined) return sink;
+  return {
+    write(record) {
+      sink.write(record);
+      onRecord(record);
+    },
+    get healthy() {
+      return sink.healthy;
+    },
+    reopen: () => sink.reopen(),
+    close: () => sink.close(),
+  };
+}
+
 function listenerContext(
   config: Config,
   options: ProxyOptions,
@@ -245,7 +270,8 @@ function listenerContext(
   },
 ): ListenerContext {
   const { timeouts, limits } = config.proxy;
-  const { audit, leaves, connections, upstream, holder } = parts;
+  const { leaves, connections, upstream, holder } = parts;
+  const audit = observed(parts.audit, options.onRecord);
   const nextId = requestIds();
   const authenticate = options.authenticate ?? (() => true);
   const pipeline = () => holder.policy.pipeline;

@@ -1,4 +1,5 @@
 import type { Exchange, TransformKind } from "../../pipeline/types.ts";
+import { awsVariables } from "../../sources/aws.ts";
 import { type AwsAuthOptions, compile } from "./build.ts";
 import { type Settings, check, checkAction, isRefusal } from "./check.ts";
 import { resign } from "./resign.ts";
@@ -20,6 +21,8 @@ export function makeAwsAuth(options: AwsAuthOptions = {}): TransformKind<typeof 
         name: "aws_auth",
         credentialRules: [settings.rules],
         secrets,
+        // The proxy's own identity is in the variables that its sources read too.
+        ...(config.credentials_provider === undefined ? {} : { variables: awsVariables }),
         onRequest: (exchange) =>
           settings.rules.match(factsOf(exchange)) ? resign(exchange, settings) : undefined,
         explain: (exchange) => [`aws_auth: ${explain(exchange, settings)}`],
