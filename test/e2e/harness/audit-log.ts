@@ -1,0 +1,111 @@
+// The audit file of a proxy under test, as objects (I13).
+import { closeSync, existsSync, openSync, readSync } from "node:fs";
+import type { Canary } from "./canary.ts";
+import { eventually } from "./wait.ts";
+
+export interface TraceLine {
+  readonly name: string;
+  readonly action: string;
+  readonly annotations?: Readonly<Record<string, unknown>>;
+}
+
+/** One line of the audit; `docs/audit.md` has the fields. */
+export interface AuditLine {
+  readonly level: string;
+  readonly msg: "request";
+  readonly audit: {
+    readonly host: string;
+    readonly method: string;
+    readonly path: string;
+    readonly remote_addr: string;
+    readonly sni: string;
+    readonly action: string;
+    readonly status_code: number;
+    readonly duration_ms: number;
+    readonly request_id: string;
+    readonly bytes_in: number;
+    readonly bytes_out: number;
+    readonly upstream_addr?: string;
+    readonly reused?: boolean;
+    readonly reason?: string;
+    readonly tls?: { readonly client?: string; readonly upstream?: string };
+  };
+  readonly tunnel?: { readonly target: string };
+  readonly rejected_by?: string;
+  readonly error?: string;
+  readonly request_transforms?: readonly TraceLine[];
+}
+
+export class AuditLog {
+  readonly file: string;
+  readonly lines: AuditLine[] = [];
+  readonly #hear: (chunk: Uint8Array) => void;
+  readonly #expected = new Map<string, number>();
+  #offset = 0;
+  #rest = "";
+
+  constructor(file: string, canary: Canary) {
+    this.file = file;
+    this.#hear = canary.listen("the audit");
+  }
+
+  /** Takes in what was written since the last time. */
+  read(): readonly AuditLine[] {
+    if (!existsSync(this.file)) return this.lines;
+    const file = openSync(this.file, "r");
+    const buffer = Buffer.alloc(1 << 16);
+    for (;;) {
+      const count = readSync(file, buffer, 0, buffer.length, this.#offset);
+      if (count === 0) break;
+      this.#offset += count;
+      this.#hear(buffer.subarray(0, count));
+      const parts = (this.#rest + buffer.toString("utf8", 0, count)).split("\n");
+      this.#rest = parts.pop() ?? "";
+      for (const part of parts) this.lines.push(JSON.parse(part) as AuditLine);
+    }
+    closeSync(file);
+    return this.lines;
+  }
+
+  /** The file was moved away; go on with the new one. */
+  rotated(): void {
+    this.read();
+    this.#offset = 0;
+  }
+
+  /**
+   * The records of one client connection, tunnel included, once there are `count`. That it never became more is
+   * checked at the end, by {@link check}: a record too many comes late or not at all.
+   */
+  async of(client: { readonly remote: string }, count: number): Promise<readonly AuditLine[]> {
+    this.#expected.set(client.remote, count);
+    return eventually(`${count} audit records of ${client.remote}`, () => {
+      const own = this.#own(client.remote);
+      return own.length >= count && own;
+    });
+  }
+
+  /** Record number `index` of a connection that has none after it. */
+  async last(client: { readonly remote: string }, count: number): Promise<AuditLine> {
+    return (await this.of(client, count)).at(-1) as AuditLine;
+  }
+
+  /** Throws when a connection has other than the expected number of records, or two records share an id. */
+  check(): void {
+    this.read();
+    for (const [remote, count] of this.#expected) {
+      const own = this.#own(remote);
+      if (own.length === count) continue;
+      const list = own.map(
+        ({ audit }) => `${audit.method} ${audit.path} ${audit.action} ${audit.reason ?? ""}`,
+      );
+      throw new Error(`I13: ${remote} has ${own.length} audit records, not ${count}: ${list.join("; ")}`);
+    }
+    const ids = new Set(this.lines.map(({ audit }) => audit.request_id));
+    if (ids.size !== this.lines.length) throw new Error("I13: two audit records have the same request_id");
+  }
+
+  #own(remote: string): AuditLine[] {
+    return this.read().filter(({ audit }) => audit.remote_addr === remote);
+  }
+}
