@@ -15,14 +15,34 @@ const maxAttempts = 10;
 const probeAfterMs = 30_000;
 
 /**
- * Connects to the first address that answers, trying the families in turn with a head start for the
- * earlier ones (RFC 8305).
+ * Connects to the first address that answers, see {@link firstToConnect}.
  * @param addresses checked already; at least one
- * @throws the first attempt's error when all fail, or the signal's reason
  */
 export function connectTcp(addresses: readonly string[], options: TcpOptions): Promise<Socket> {
+  const open = (host: string): Socket =>
+    connect({
+      host,
+      port: options.port,
+      allowHalfOpen: options.allowHalfOpen,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: probeAfterMs,
+    });
+  return firstToConnect(addresses, open, options.signal);
+}
+
+/**
+ * Tries addresses, the families by turns and each with a head start over the next (RFC 8305), and gives the first
+ * socket that connects; the others are destroyed.
+ * @param open begins to connect
+ * @throws the first attempt's error when all fail, or the signal's reason
+ */
+export function firstToConnect(
+  addresses: readonly string[],
+  open: (address: string) => Socket,
+  signal: AbortSignal,
+): Promise<Socket> {
   const queue = interleaved(addresses).slice(0, maxAttempts);
-  const { signal } = options;
   return new Promise((resolve, reject) => {
     if (signal.aborted) {
       reject(signal.reason as Error);
@@ -55,14 +75,7 @@ export function connectTcp(addresses: readonly string[], options: TcpOptions): P
       }
     };
     const attempt = (address: string): void => {
-      const socket = connect({
-        host: address,
-        port: options.port,
-        allowHalfOpen: options.allowHalfOpen,
-        noDelay: true,
-        keepAlive: true,
-        keepAliveInitialDelay: probeAfterMs,
-      });
+      const socket = open(address);
       attempts.add(socket);
       const onError = (error: Error): void => {
         if (!attempts.delete(socket)) return;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
+import { connect, createServer, Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import { standardDenyCidrs } from "../../src/config/defaults.ts";
 import { parseAuthority } from "../../src/http/authority.ts";
@@ -7,7 +7,7 @@ import { defaultH1Limits } from "../../src/http/h1/limits.ts";
 import { createDialer, type Dial } from "../../src/upstream/dial.ts";
 import { UpstreamError } from "../../src/upstream/index.ts";
 import { createGuard } from "../../src/upstream/guard.ts";
-import { connectTcp } from "../../src/upstream/tcp.ts";
+import { connectTcp, firstToConnect } from "../../src/upstream/tcp.ts";
 import { createTlsClient } from "../../src/upstream/tls-client.ts";
 import { listen, makeUpstream, send, serve, target } from "./kit.ts";
 
@@ -163,6 +163,30 @@ test("RFC 8305: goes to the next address at once when one refuses", async (t) =>
   assert.equal(socket.remoteAddress, "127.0.0.5");
   assert.ok(performance.now() - began < 200);
   socket.destroy();
+});
+
+test("RFC 8305: families by turns, each attempt with a head start, and the losers are destroyed", async (t) => {
+  const port = await unusedPort(t, "127.0.0.1");
+  const began: [address: string, at: number][] = [];
+  const silent: Socket[] = [];
+  const start = performance.now();
+  const open = (address: string): Socket => {
+    began.push([address, performance.now() - start]);
+    if (began.length === 3) return connect(port, "127.0.0.1");
+    const socket = new Socket();
+    silent.push(socket);
+    return socket;
+  };
+  const addresses = ["2001:db8::1", "2001:db8::2", "192.0.2.1", "192.0.2.2"];
+  const socket = await firstToConnect(addresses, open, new AbortController().signal);
+  socket.destroy();
+  assert.deepEqual(
+    began.map(([address]) => address),
+    ["2001:db8::1", "192.0.2.1", "2001:db8::2"],
+  );
+  const [first = 0, second = 0, third = 0] = began.map(([, at]) => at);
+  assert.ok(second - first >= 240 && third - second >= 240, `${first} ${second} ${third}`);
+  assert.ok(silent.every(({ destroyed }) => destroyed));
 });
 
 test("when all addresses fail, the first failure is told", async (t) => {

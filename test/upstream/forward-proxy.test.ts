@@ -140,6 +140,8 @@ for (const scheme of ["http", "https"]) {
     const wrong = await send(upstream, target("other.example:443", "https"));
     assert.equal(wrong.error?.reason, "upstream_tls_failed");
     assert.doesNotMatch(server.peers[0]?.received() ?? "", /Proxy-Authorization/i);
+    upstream.destroy();
+    await eventually(() => proxy.peers.every(({ socket }) => socket.destroyed), "the connections are closed");
   });
 }
 

@@ -284,6 +284,8 @@ export const pause = (ms: number): Promise<void> => new Promise((resolve) => set
 /** Waits until something holds, for two seconds at most. */
 export async function eventually(holds: () => boolean, what: string): Promise<void> {
   const late = performance.now() + 2000;
+  // A connection that becomes idle is in the pool from the next turn on.
+  await turn();
   while (!holds()) {
     if (performance.now() > late) throw new Error(`never happened: ${what}`);
     await pause(2);
