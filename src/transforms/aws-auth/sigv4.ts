@@ -120,11 +120,17 @@ export function scopeText(time: SigningTime, { region, service }: Scope): string
   return `${time.date}/${region}/${service}/aws4_request`;
 }
 
+/** The last moment that was written out: requests of one second share it. */
+let latest: { readonly second: number; readonly time: SigningTime } | undefined;
+
 /** @param ms milliseconds since 1970 */
 export function signingTime(ms: number): SigningTime {
-  const text = new Date(ms).toISOString();
-  const date = text.slice(0, 4) + text.slice(5, 7) + text.slice(8, 10);
-  return { date, dateTime: `${date}T${text.slice(11, 13)}${text.slice(14, 16)}${text.slice(17, 19)}Z` };
+  const second = Math.floor(ms / 1000);
+  if (latest?.second !== second) {
+    const dateTime = new Date(second * 1000).toISOString().replace(/[:-]|\.000/g, "");
+    latest = { second, time: { date: dateTime.slice(0, 8), dateTime } };
+  }
+  return latest.time;
 }
 
 /** HMAC-SHA256 in lower-case hexadecimal; the text is one byte for each character. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { BodySink, BodySource } from "../../../src/http/body.ts";
 import { ChunkResigner, type ChunkSigning } from "../../../src/transforms/aws-auth/aws-chunked.ts";
 import { hmacHex, scopeText, Signer, signingTime } from "../../../src/transforms/aws-auth/sigv4.ts";

@@ -43,7 +43,7 @@ export function signedBy(scope: string, request: FakeRequest): FakeExchange {
 export async function refused({ transform }: Built, exchange: FakeExchange): Promise<Rejection> {
   const verdict = await transform.onRequest?.(exchange);
   assert.equal(verdict?.kind, "reject");
-  const rejection = verdict as Rejection;
+  const rejection = verdict;
   assert.equal(exchange.annotations["rejected"], rejection.reason);
   assert.equal(exchange.annotations["injected"], undefined);
   return rejection;
