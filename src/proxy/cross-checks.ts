@@ -2,7 +2,8 @@ import type { Path } from "../config/issues.ts";
 import type { Authority } from "../http/authority.ts";
 import type { RuleConfig, TunnelRequest } from "../pipeline/types.ts";
 import type { BuiltEntry, RuleList } from "./build-transforms.ts";
-import { sampleAuthorities } from "./sample-authorities.ts";
+import { warnOfHeaderFilters } from "./header-filters.ts";
+import { listsMeet, sampleAuthorities } from "./sample-authorities.ts";
 
 type Warn = (path: Path, message: string) => void;
 
@@ -57,19 +58,6 @@ function admittedByAll(policies: readonly BuiltEntry[], authority: Authority): b
   });
 }
 
-/** A header filter acts on what the request is when its turn comes; its place among the credentials matters. */
-function warnOfHeaderFilters(built: readonly BuiltEntry[], warn: Warn): void {
-  for (const [index, { kind, entry }] of built.entries()) {
-    if (kind.name !== "header_allowlist") continue;
-    const later = built.slice(index + 1).find((other) => other.kind.credential);
-    if (later === undefined) continue;
-    const what = `header_allowlist stands before ${later.kind.name}`;
-    const effect =
-      "it removes headers with placeholders unless they are listed, and leaves what comes later alone";
-    warn([...entry.path, "name"], `${what}: ${effect}; put it last`);
-  }
-}
-
 interface Placeholder {
   readonly text: string;
   readonly entry: number;
@@ -85,7 +73,7 @@ function warnOfPlaceholders(built: readonly BuiltEntry[], warn: Warn): void {
   const placeholders = built.flatMap((one, entry) => placeholdersOf(one, entry));
   for (const [index, later] of placeholders.entries()) {
     for (const earlier of placeholders.slice(0, index)) {
-      if (earlier.entry === later.entry || !meet(earlier.list, later.list)) continue;
+      if (earlier.entry === later.entry || !listsMeet(earlier.list, later.list)) continue;
       const at = pathOfEntry(earlier.path);
       if (earlier.text === later.text) {
         warn(later.path, `the same placeholder as in ${at} for the same host; the earlier entry is used`);
@@ -113,14 +101,4 @@ function placeholdersOf({ kind, config, entry, ruleLists }: BuiltEntry, index: n
     const keys = secret.replace === undefined ? ["proxy_value"] : ["replace", "proxy_value"];
     return text === "" ? [] : [{ text, entry: index, path: [...path, ...keys], list }];
   });
-}
-
-/** Whether some host may be in both lists. */
-function meet(one: RuleList | undefined, other: RuleList | undefined): boolean {
-  if (one === undefined || other === undefined) return false;
-  return reaches(one, other) || reaches(other, one);
-}
-
-function reaches(from: RuleList, to: RuleList): boolean {
-  return from.configs.some((rule) => sampleAuthorities(rule)?.some((one) => to.rules.admits(one)) === true);
 }

@@ -1,5 +1,6 @@
 import { type Authority, defaultPorts, type Host, makeAuthority, parseHost } from "../http/authority.ts";
 import { compileHostPattern, type HostMatcher } from "../pipeline/host-pattern.ts";
+import type { Rules } from "../pipeline/rules.ts";
 import type { RuleConfig } from "../pipeline/types.ts";
 
 /**
@@ -31,4 +32,20 @@ function sampleHosts(matcher: HostMatcher): readonly Host[] | undefined {
     case "glob":
       return undefined;
   }
+}
+
+/** Some rules, and what they were compiled from. */
+interface RuleList {
+  readonly configs: readonly RuleConfig[];
+  readonly rules: Rules;
+}
+
+/** Whether some host and port may be in both lists. */
+export function listsMeet(one: RuleList | undefined, other: RuleList | undefined): boolean {
+  if (one === undefined || other === undefined) return false;
+  return reaches(one, other) || reaches(other, one);
+}
+
+function reaches(from: RuleList, to: RuleList): boolean {
+  return from.configs.some((rule) => sampleAuthorities(rule)?.some((one) => to.rules.admits(one)) === true);
 }

@@ -1,6 +1,6 @@
 // docs/configuration.md against the schema, in both directions, and every example in it against the loader.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { z } from "zod";
 import { variablesOf } from "../../src/config/environment.ts";
@@ -94,9 +94,20 @@ test("no variable on the page is unknown", () => {
   }
 });
 
+const folder = new URL("../../docs/", import.meta.url);
+const pages = readdirSync(folder)
+  .filter((name) => name.endsWith(".md"))
+  .map((name) => readFileSync(new URL(name, folder), "utf8"));
+
+/** What stands on some page under a heading, which may be in backquotes. */
+function sectionOf(heading: string): string | undefined {
+  const pattern = new RegExp(`^#{1,4} \`?${heading}\`?\n([^]*?)(?=^#|(?![^]))`, "m");
+  return pages.map((text) => pattern.exec(text)?.[1]).find((text) => text !== undefined);
+}
+
 for (const kind of transformKinds) {
   test(`transform ${kind.name} has a section with its keys and no others`, () => {
-    const section = new RegExp(`^### ${kind.name}\n([^]*?)(?=^##)`, "m").exec(page)?.[1];
+    const section = sectionOf(kind.name);
     assert.ok(section !== undefined, `docs/configuration.md needs a section "### ${kind.name}"`);
     assert.deepEqual(
       rows(section).map(([name]) => bare(name)),

@@ -274,6 +274,35 @@ test("a header filter before a credential is pointed out, one after the last is 
   assert.deepEqual(build(`${allow.trimEnd()}${openAi}${filter}`).issues, []);
 });
 
+const injecting = `
+- name: secrets
+  config:
+    secrets:
+    - source: {type: env, var: A}
+      inject: {header: X-Api-Key}
+      rules: [{host: api.openai.com}]
+`;
+const filters: readonly [config: string, ...issues: string[]][] = [
+  [
+    "{headers: [Accept]}",
+    "11:9: warning: header_allowlist removes X-Api-Key, which secrets sets before it; list it under headers",
+  ],
+  ["{headers: [x-api-key]}"],
+  ["{headers: [/^x-/]}"],
+  ["{headers: [Accept], rules: [{host: other.example}]}"],
+  [
+    "{headers: [Accept], rules: [{host: '*.openai.com'}]}",
+    "11:9: warning: header_allowlist removes X-Api-Key, which secrets sets before it; list it under headers",
+  ],
+];
+
+for (const [config, ...issues] of filters) {
+  test(`a filter ${config} after a credential in X-Api-Key: ${issues.length} warnings`, () => {
+    const text = `transforms:\n- name: allowlist\n  config: {domains: ["*.openai.com"]}${injecting}- name: header_allowlist\n  config: ${config}\n`;
+    assert.deepEqual(build(text).issues, issues);
+  });
+}
+
 /** Two transforms, each with a placeholder for a host. */
 function placeholders(first: [text: string, host: string], second: [text: string, host: string]): string[] {
   const entry = ([text, host]: [string, string]) =>
