@@ -165,6 +165,7 @@ export function standardConfig(
       https_listen: "127.0.0.1:0",
       tunnel_listen: "127.0.0.1:0",
       upstream_deny_cidrs: ["127.0.0.66/32"],
+      shutdown_timeout: "2s",
     },
     tls: {
       ca_cert: join(folder, "proxy-ca.crt"),
