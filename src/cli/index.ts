@@ -26,6 +26,12 @@ export const commands: readonly CommandRow[] = [
     load: () => import("./start.ts"),
   },
   {
+    name: "run",
+    summary: "run one command that has placeholders where its credentials were, behind a proxy of its own",
+    example: "sallyport run --secret OPENAI_API_KEY=api.openai.com -- python agent.py",
+    load: () => import("./run.ts"),
+  },
+  {
     name: "check",
     summary: "check a configuration file and report every error at once",
     example: "sallyport check proxy.yaml",
