@@ -1,16 +1,17 @@
 import type { z } from "zod";
 import type { BuildContext } from "../../pipeline/types.ts";
 import { awsRequestHandler } from "../../sources/aws.ts";
+import type { Clock } from "../../sources/clock.ts";
 import type { SecretHandle } from "../../sources/types.ts";
 import { compileActions, isKnownService, parseAction } from "./actions.ts";
 import type { Settings } from "./check.ts";
-import { type CredentialSource, staticCredentials } from "./credentials.ts";
+import { type CredentialSource, type KeyName, staticCredentials } from "./credentials.ts";
 import type { awsAuthSchema } from "./schema.ts";
 import type { AwsKeys } from "./sigv4.ts";
 import { type KeyProvider, workloadIdentity } from "./workload-identity.ts";
 
 type Config = z.output<typeof awsAuthSchema>;
-type Handles = Record<"access_key_id" | "secret_access_key" | "session_token", SecretHandle | undefined>;
+type Handles = ReadonlyMap<KeyName, SecretHandle>;
 
 /** What a test puts in place of the machine's own. */
 export interface AwsAuthOptions {
@@ -18,6 +19,8 @@ export interface AwsAuthOptions {
   readonly provider?: (region: string | undefined) => KeyProvider;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
+  /** What keys are kept by. */
+  readonly clock?: Clock;
 }
 
 export interface Compiled {
@@ -26,11 +29,7 @@ export interface Compiled {
 }
 
 /** Checks and compiles the configuration; every mistake goes to the context. No keys are loaded. */
-export function compile(
-  config: Config,
-  context: BuildContext,
-  { provider = sdkProvider(context), now = Date.now }: AwsAuthOptions,
-): Compiled {
+export function compile(config: Config, context: BuildContext, options: AwsAuthOptions): Compiled {
   const handles = handlesOf(config, context);
   checkCredentials(config, context);
   const rules = context.rules(["rules"], config.rules);
@@ -45,10 +44,10 @@ export function compile(
     matchScopeToHost: config.match_scope_to_host !== false,
     unsignedPayload: config.unsigned_payload === true,
     allowChunkedBody: config.allow_chunked_body === true,
-    credentials: credentialsOf(config, handles, context, provider, now),
-    now,
+    credentials: credentialsOf(config, handles, context, options),
+    now: options.now ?? Date.now,
   };
-  return { settings, secrets: Object.values(handles).filter((handle) => handle !== undefined) };
+  return { settings, secrets: [...handles.values()] };
 }
 
 function checkCredentials(config: Config, context: BuildContext): void {
@@ -82,31 +81,24 @@ function checkProvider(
 }
 
 function handlesOf(config: Config, context: BuildContext): Handles {
-  const handle = (key: keyof Handles) => {
+  const handles = new Map<KeyName, SecretHandle>();
+  for (const key of ["access_key_id", "secret_access_key", "session_token"] as const) {
     const source = config[key];
-    return source === undefined ? undefined : context.secret([key], source);
-  };
-  return {
-    access_key_id: handle("access_key_id"),
-    secret_access_key: handle("secret_access_key"),
-    session_token: handle("session_token"),
-  };
+    if (source !== undefined) handles.set(key, context.secret([key], source));
+  }
+  return handles;
 }
 
 function credentialsOf(
   config: Config,
   handles: Handles,
   context: BuildContext,
-  provider: (region: string | undefined) => KeyProvider,
-  now: () => number,
+  { provider = sdkProvider(context), now = Date.now, clock }: AwsAuthOptions,
 ): CredentialSource {
-  const { access_key_id, secret_access_key, session_token } = handles;
-  if (access_key_id !== undefined && secret_access_key !== undefined) {
-    return staticCredentials({ access_key_id, secret_access_key, session_token });
-  }
+  if (handles.size > 0) return staticCredentials(handles);
   const provide = provider(config.credentials_provider?.region);
   const log: BuildContext["log"] = (...line) => context.log(...line);
-  return workloadIdentity({ provide, log, now });
+  return workloadIdentity({ provide, log, now, clock });
 }
 
 /** An empty string is no name; the reference takes a list of only those for none. */

@@ -1,51 +1,41 @@
-import type { Secret, SecretHandle } from "../../sources/types.ts";
+import type { SecretHandle } from "../../sources/types.ts";
+import { type Credentials, credentialSet } from "../minting/credential-set.ts";
 import { type AwsKeys, Signer } from "./sigv4.ts";
 
 /** Gives the keys to sign with: at once where they are cached. */
 export interface CredentialSource {
   readonly name: "static" | "workload_identity";
-  /** @throws {CredentialError} at once or later; its text holds nothing of a value */
+  /** @throws {CredentialError | SourceError | MintError} at once or later, when there are no keys */
   get(): Signer | Promise<Signer>;
+  close?(): void;
 }
 
-/** Why there are no keys. The message names what failed and is safe to show (I14). */
+/** Keys that cannot be used. The message names the key of the configuration and shows nothing of a value (I14). */
 export class CredentialError extends Error {
   override readonly name = "CredentialError";
 }
 
-/** The sources of long-lived or session keys, by their key in the configuration. */
-export interface StaticHandles {
-  readonly access_key_id: SecretHandle;
-  readonly secret_access_key: SecretHandle;
-  readonly session_token: SecretHandle | undefined;
-}
+/** Keys of the configuration that have a source. */
+export type KeyName = "access_key_id" | "secret_access_key" | "session_token";
 
 /** Keys from the product's own sources. The signer is kept until one of the values changes. */
-export function staticCredentials(handles: StaticHandles): CredentialSource {
-  let last: readonly (Secret | undefined)[] = [];
-  let signer: Signer | undefined;
-  const signerOf = (secrets: readonly (Secret | undefined)[]): Signer => {
-    if (signer === undefined || secrets.some((secret, index) => secret !== last[index])) {
-      const [id, key, token] = secrets;
-      signer = new Signer({
-        accessKeyId: checked("access_key_id", (id as Secret).reveal(), maxKeyLength),
-        secretAccessKey: checked("secret_access_key", (key as Secret).reveal(), maxKeyLength),
-        sessionToken: token && checked("session_token", token.reveal(), maxTokenLength),
-      });
-      last = secrets;
+export function staticCredentials(handles: ReadonlyMap<KeyName, SecretHandle>): CredentialSource {
+  const set = credentialSet(handles);
+  let last: { readonly credentials: Credentials<KeyName>; readonly signer: Signer } | undefined;
+  const sign = (credentials: Credentials<KeyName>): Signer => {
+    if (last?.credentials !== credentials) {
+      const value = (name: KeyName): string | undefined => credentials.get(name)?.reveal();
+      const [accessKeyId = "", secretAccessKey = ""] = [value("access_key_id"), value("secret_access_key")];
+      const sessionToken = value("session_token");
+      last = { credentials, signer: signerOf({ accessKeyId, secretAccessKey, sessionToken }) };
     }
-    return signer;
+    return last.signer;
   };
   return {
     name: "static",
     get() {
-      const id = ask("access_key_id", handles.access_key_id);
-      const key = ask("secret_access_key", handles.secret_access_key);
-      const token = handles.session_token && ask("session_token", handles.session_token);
-      if (!(id instanceof Promise) && !(key instanceof Promise) && !(token instanceof Promise)) {
-        return signerOf([id, key, token]);
-      }
-      return Promise.all([id, key, token]).then(signerOf);
+      const credentials = set.get();
+      return credentials instanceof Promise ? credentials.then(sign) : sign(credentials);
     },
   };
 }
@@ -53,38 +43,25 @@ export function staticCredentials(handles: StaticHandles): CredentialSource {
 const maxKeyLength = 256;
 const maxTokenLength = 16_384;
 
-function ask(name: string, handle: SecretHandle): Secret | Promise<Secret> {
-  const failed = (): never => {
-    throw new CredentialError(`${name}: the source could not be read`);
-  };
-  try {
-    const secret = handle.get();
-    return secret instanceof Promise ? secret.catch(failed) : secret;
-  } catch {
-    return failed();
-  }
+/**
+ * A signer, of keys that can be used.
+ * @throws {CredentialError} for an empty value, one that is too long or one that no AWS key can be
+ */
+export function signerOf({ accessKeyId, secretAccessKey, sessionToken }: AwsKeys): Signer {
+  check("access_key_id", accessKeyId, maxKeyLength);
+  check("secret_access_key", secretAccessKey, maxKeyLength);
+  if (sessionToken !== undefined) check("session_token", sessionToken, maxTokenLength);
+  return new Signer({ accessKeyId, secretAccessKey, sessionToken });
 }
 
 /**
- * A value that can stand in a header and in `Credential=`. A line break at the end, as files have it, would sign with
- * another key than meant, and AWS would only say that the signature does not match.
+ * A value has to fit into a header and into `Credential=` (attack 33). A line break at the end, as files have it, would
+ * sign with another key than meant, and AWS would only say that the signature does not match.
  */
-function checked(name: string, value: string, maxLength: number): string {
+function check(name: KeyName, value: string, maxLength: number): void {
   if (value === "") throw new CredentialError(`${name}: the value is empty`);
   if (value.length > maxLength) throw new CredentialError(`${name}: the value is too long`);
   if (!/^[\x21-\x7e]+$/.test(value) || (name === "access_key_id" && /[,/]/.test(value))) {
     throw new CredentialError(`${name}: the value has a space, a line break or another unusable character`);
   }
-  return value;
-}
-
-/** Checks what a provider gave as it checks what a source gave. */
-export function signerOfProvider(keys: AwsKeys): Signer {
-  const { accessKeyId, secretAccessKey, sessionToken, expiration } = keys;
-  return new Signer({
-    accessKeyId: checked("access_key_id", accessKeyId, maxKeyLength),
-    secretAccessKey: checked("secret_access_key", secretAccessKey, maxKeyLength),
-    sessionToken: sessionToken ? checked("session_token", sessionToken, maxTokenLength) : undefined,
-    expiration,
-  });
 }

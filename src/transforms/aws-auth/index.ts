@@ -25,6 +25,7 @@ export function makeAwsAuth(options: AwsAuthOptions = {}): TransformKind<typeof 
         ...(config.credentials_provider === undefined ? {} : { variables: awsVariables }),
         onRequest: (exchange) =>
           settings.rules.match(factsOf(exchange)) ? resign(exchange, settings) : undefined,
+        close: () => settings.credentials.close?.(),
         explain: (exchange) => [`aws_auth: ${explain(exchange, settings)}`],
       };
     },

@@ -3,6 +3,7 @@ import { BodyTooLargeError } from "../../http/body.ts";
 import type { Exchange, Verdict } from "../../pipeline/types.ts";
 import { attachSignature } from "./attach.ts";
 import { check, checkAction, isRefusal, type Plan, refusal, reject, type Settings } from "./check.ts";
+import { MintError } from "../minting/mint-error.ts";
 import { CredentialError } from "./credentials.ts";
 import { emptyHash, type Signer, signingTime } from "./sigv4.ts";
 
@@ -63,7 +64,8 @@ function authorize(exchange: Exchange, settings: Settings, plan: Plan): Verdict 
 }
 
 function unavailable(exchange: Exchange, { credentials }: Settings, cause: unknown): Verdict {
-  const error = cause instanceof CredentialError ? cause.message : "the keys could not be had";
+  const isOurs = cause instanceof CredentialError || cause instanceof MintError;
+  const error = isOurs ? cause.message : "a source of the keys could not be read";
   return reject(exchange, refusal(502, "credential_unavailable", { credential: credentials.name, error }));
 }
 

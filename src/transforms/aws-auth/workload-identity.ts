@@ -1,93 +1,68 @@
 import type { BuildContext } from "../../pipeline/types.ts";
-import { type CredentialSource, CredentialError, signerOfProvider } from "./credentials.ts";
+import type { Clock } from "../../sources/clock.ts";
+import { MintError } from "../minting/mint-error.ts";
+import { Minter, type Perishable } from "../minting/minter.ts";
+import { CredentialError, type CredentialSource, signerOf } from "./credentials.ts";
 import type { AwsKeys, Signer } from "./sigv4.ts";
 
-/** Loads the proxy's own AWS keys; the SDK's chain, or what a test puts in its place. */
-export type KeyProvider = () => Promise<AwsKeys>;
+/** Loads the proxy's own AWS keys: the SDK's chain, whose answer is not taken on trust. */
+export type KeyProvider = () => Promise<Partial<AwsKeys> | undefined>;
 
 export interface WorkloadIdentityOptions {
   readonly provide: KeyProvider;
   readonly log: BuildContext["log"];
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970: what the expiry of keys is compared with. */
   readonly now: () => number;
+  readonly clock?: Clock | undefined;
 }
 
-/** Longest wait for a provider, in milliseconds. */
-export const providerTimeout = 10_000;
-/** Keys are loaded again so long before they expire, or after half their life where that is shorter. */
-const refreshAhead = 300_000;
-/** Pause after the first failure in a row; it doubles up to the longest, so that an issuer is not hammered. */
-const firstPause = 1000;
-const longestPause = 60_000;
+interface LoadedKeys extends Perishable {
+  readonly signer: Signer;
+}
 
 const unavailable = "no keys from the environment, web identity, profile, container or instance metadata";
 
+/** Keys without an expiry are looked up again when the minter's own limit for that is over. */
+const withoutCredentials = {};
+
 /**
- * The proxy's own AWS identity. One load at a time serves all who wait; keys that will expire are loaded again
- * behind the request that notices, and keys that have expired are never used.
+ * The proxy's own AWS identity, kept as minted tokens are: loaded once for all who wait, renewed behind a request
+ * before it expires, and left alone for a growing pause after a failure.
  */
-export function workloadIdentity({ provide, log, now }: WorkloadIdentityOptions): CredentialSource {
-  let signer: Signer | undefined;
-  let refreshAt = 0;
-  let expiresAt = 0;
-  let failures = 0;
-  let retryAt = 0;
-  let flight: Promise<Signer> | undefined;
-
-  const load = async (): Promise<Signer> => {
-    try {
-      const keys = await withTimeout(provide());
-      const loadedAt = now();
-      const end = keys.expiration?.getTime() ?? Number.POSITIVE_INFINITY;
-      if (!(end > loadedAt)) throw new CredentialError("workload_identity: the keys have expired already");
-      signer = signerOfProvider(keys);
-      expiresAt = end;
-      refreshAt = Math.max(end - refreshAhead, loadedAt + (end - loadedAt) / 2);
-      failures = 0;
-      return signer;
-    } catch (error) {
-      const pause = Math.min(longestPause, firstPause * 2 ** failures);
-      failures = Math.min(failures + 1, 16);
-      retryAt = now() + pause;
-      const failure = reported(error);
-      log("warn", "aws_auth could not load credentials", { error: failure.message, retry_ms: pause });
-      throw failure;
-    } finally {
-      flight = undefined;
-    }
-  };
-
+export function workloadIdentity({ provide, log, now, clock }: WorkloadIdentityOptions): CredentialSource {
+  const minter = new Minter<object, LoadedKeys>({
+    credentials: () => withoutCredentials,
+    mint: () => load(provide, now),
+    onFailure: ({ message }, retryInMs) => {
+      log("warn", "aws_auth could not load its keys", { error: message, retry_ms: retryInMs });
+    },
+    ...(clock === undefined ? {} : { clock }),
+  });
   return {
     name: "workload_identity",
     get() {
-      const time = now();
-      if (signer !== undefined && time < refreshAt) return signer;
-      const usable = signer !== undefined && time < expiresAt ? signer : undefined;
-      if (flight === undefined) {
-        if (time < retryAt) {
-          if (usable !== undefined) return usable;
-          throw new CredentialError(`workload_identity: ${unavailable}; the next attempt follows shortly`);
-        }
-        flight = load();
-        flight.catch(() => {}); // reported by load; a refresh has nobody who waits
-      }
-      return usable ?? flight;
+      const keys = minter.get();
+      return keys instanceof Promise ? keys.then(({ signer }) => signer) : keys.signer;
     },
+    close: () => minter.close(),
   };
 }
 
 /** The text of a foreign error may quote what a credential process printed: only our own is passed on (I14). */
-function reported(error: unknown): CredentialError {
-  return error instanceof CredentialError ? error : new CredentialError(`workload_identity: ${unavailable}`);
-}
-
-/** The provider goes on in the background; what it gives after the time-out is dropped. */
-function withTimeout(pending: Promise<AwsKeys>): Promise<AwsKeys> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new CredentialError("workload_identity: loading the keys took too long"));
-    }, providerTimeout);
-    timer.unref();
-    pending.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
+async function load(provide: KeyProvider, now: () => number): Promise<LoadedKeys> {
+  let keys: Partial<AwsKeys> | undefined;
+  try {
+    keys = await provide();
+  } catch {
+    throw new MintError("mint_failed", unavailable);
+  }
+  const { accessKeyId = "", secretAccessKey = "", sessionToken, expiration } = keys ?? {};
+  const lifetimeMs = expiration === undefined ? undefined : expiration.getTime() - now();
+  if (Number.isNaN(lifetimeMs)) throw new MintError("mint_failed", "the keys have an expiry that is no date");
+  try {
+    return { signer: signerOf({ accessKeyId, secretAccessKey, sessionToken }), lifetimeMs };
+  } catch (error) {
+    if (error instanceof CredentialError) throw new MintError("mint_failed", error.message);
+    throw error;
+  }
 }

@@ -3,14 +3,18 @@ import { systemClock, type Clock } from "../../sources/clock.ts";
 import type { Secret } from "../../sources/types.ts";
 import { asMintError, MintError } from "./mint-error.ts";
 
-/** What an issuer gave. A mechanism may add to it. */
-export interface Minted {
-  readonly token: Secret;
+/** What a minter can keep: anything that lives for a while. */
+export interface Perishable {
   /** Milliseconds it lives, counted from when it was asked for; `undefined` when the issuer did not say. */
   readonly lifetimeMs: number | undefined;
 }
 
-export interface MinterOptions<Credentials extends object, Token extends Minted> {
+/** What an issuer gave. A mechanism may add to it. */
+export interface Minted extends Perishable {
+  readonly token: Secret;
+}
+
+export interface MinterOptions<Credentials extends object, Token extends Perishable> {
   /** What tokens are minted with now. The same object until something changes; then a new token is minted. */
   credentials(): Credentials | Promise<Credentials>;
   /** Gets one token. The signal is aborted after {@link mintTimeoutMs}. */
@@ -55,7 +59,7 @@ interface Failure<Credentials> {
  * failure. All times are relative to when a token was asked for, on a monotonic clock: the clocks of this machine and
  * of the issuer may differ.
  */
-export class Minter<Credentials extends object, Token extends Minted> {
+export class Minter<Credentials extends object, Token extends Perishable> {
   readonly #options: MinterOptions<Credentials, Token>;
   readonly #clock: Clock;
   #held: Held<Credentials, Token> | undefined;

@@ -418,7 +418,7 @@ const badSources: readonly [
     () => {
       throw new SourceError(`failed with ${secretText}`);
     },
-    /^secret_access_key: the source could not be read$/,
+    /^a source of the keys could not be read$/,
   ],
   ["gives nothing", "", secretText, /^access_key_id: the value is empty$/],
   ["gives too much", keys.accessKeyId, secretText.repeat(20), /^secret_access_key: the value is too long$/],
