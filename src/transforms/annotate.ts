@@ -79,6 +79,6 @@ function record(exchange: Exchange, { headers }: Group): void {
 }
 
 /** The spelling that audit records have for a name, whatever the wire has: `X-Request-Id`. */
-function canonicalName(name: string): string {
+export function canonicalName(name: string): string {
   return lowerCaseName(name).replace(/(?:^|-)[a-z]/g, (start) => start.toUpperCase());
 }
