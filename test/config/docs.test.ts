@@ -1,6 +1,6 @@
 // docs/configuration.md against the schema, in both directions, and every example in it against the loader.
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { z } from "zod";
 import { variablesOf } from "../../src/config/environment.ts";
@@ -94,26 +94,39 @@ test("no variable on the page is unknown", () => {
   }
 });
 
-const folder = new URL("../../docs/", import.meta.url);
-const pages = readdirSync(folder)
-  .filter((name) => name.endsWith(".md"))
-  .map((name) => readFileSync(new URL(name, folder), "utf8"));
+const mechanisms = new URL("../../docs/mechanisms/", import.meta.url);
+const pages = globSync("*.md", { cwd: mechanisms })
+  .toSorted()
+  .map((name) => readFileSync(new URL(name, mechanisms), "utf8"));
 
-/** What stands on some page under a heading, which may be in backquotes. */
-function sectionOf(heading: string): string | undefined {
-  const pattern = new RegExp(`^#{1,4} \`?${heading}\`?\n([^]*?)(?=^#|(?![^]))`, "m");
-  return pages.map((text) => pattern.exec(text)?.[1]).find((text) => text !== undefined);
+/** The table of a transform on this page; mechanisms may have pages of their own instead. */
+function sectionOf(kind: string): string | undefined {
+  return new RegExp(`^### ${kind}\n([^]*?)(?=^##)`, "m").exec(page)?.[1];
 }
 
 for (const kind of transformKinds) {
-  test(`transform ${kind.name} has a section with its keys and no others`, () => {
-    const section = sectionOf(kind.name);
-    assert.ok(section !== undefined, `docs/configuration.md needs a section "### ${kind.name}"`);
-    assert.deepEqual(
-      rows(section).map(([name]) => bare(name)),
-      keysOf(kind.schema),
-    );
-  });
+  const keys = keysOf(kind.schema);
+  const section = sectionOf(kind.name);
+  if (section !== undefined) {
+    test(`transform ${kind.name} has a section with its keys and no others`, () => {
+      assert.deepEqual(
+        rows(section).map(([name]) => bare(name)),
+        keys,
+      );
+    });
+  } else {
+    test(`transform ${kind.name} has a page in docs/mechanisms/ with every key, or a section here`, () => {
+      const own = pages.find((text) => text.includes(`name: ${kind.name}`));
+      assert.ok(
+        own !== undefined,
+        `neither a page nor a section "### ${kind.name}" in docs/configuration.md`,
+      );
+      for (const key of keys) {
+        const last = key.split(".").at(-1)?.replaceAll("[]", "") ?? "";
+        assert.match(own, new RegExp(`\\b${last}\\b`), `${kind.name} ${key}`);
+      }
+    });
+  }
 }
 
 /** `IRON_` names stand for their `SALLYPORT_` twins, upper case for both cases. */
