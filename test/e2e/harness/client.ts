@@ -49,16 +49,29 @@ export interface ClientContext {
 
 /** A plain connection to one of the proxy's ports; nothing is said on it. */
 export async function openRaw(context: ClientContext, to: Address, authority = ""): Promise<Client> {
-  const socket = connectTcp({ host: to.host, port: to.port, noDelay: true, allowHalfOpen: true });
-  await once(socket, "connect");
+  const socket = await connectFromOwnAddress(to);
   return clientOn(context, socket, socket, authority, "");
 }
 
 /** Requests in absolute form to the tunnel port or the HTTP port. */
 export async function openAbsolute(context: ClientContext, to: Address, authority: string): Promise<Client> {
-  const socket = connectTcp({ host: to.host, port: to.port, noDelay: true, allowHalfOpen: true });
-  await once(socket, "connect");
+  const socket = await connectFromOwnAddress(to);
   return clientOn(context, socket, socket, authority, `http://${authority}`);
+}
+
+let connections = 0;
+
+/**
+ * Each connection comes from a loopback address of its own where the system has them all (Linux): ports are used again
+ * so soon that two connections of one test file may well have the same, and the audit could not tell them apart.
+ */
+async function connectFromOwnAddress({ host, port }: Address): Promise<Socket> {
+  const number = ++connections;
+  const own = `127.8.${(number >> 8) & 255}.${number & 255}`;
+  const from = process.platform === "linux" ? { localAddress: own } : {};
+  const socket = connectTcp({ host, port, ...from, noDelay: true, allowHalfOpen: true });
+  await once(socket, "connect");
+  return socket;
 }
 
 /** Opens a tunnel; what is inside is up to the caller. Throws unless the answer is 200. */

@@ -3,7 +3,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import * as packet from "dns-packet";
 
-/** Addresses of a name (each query may get others), no such name, or no answer at all. */
+/** Addresses of a name (each query for an A record may get others), no such name, or no answer at all. */
 export type NameAnswer = readonly string[] | "nxdomain" | "silent" | (() => readonly string[]);
 
 export interface DnsResponder {
@@ -28,9 +28,8 @@ export async function startDns(otherwise: (name: string) => NameAnswer): Promise
     queries.push(name);
     const answer = names.get(name) ?? otherwise(name);
     if (answer === "silent") return;
-    const addresses = answer === "nxdomain" ? [] : typeof answer === "function" ? answer() : answer;
-    const wanted = addresses.filter((one) => one.includes(":") === (question.type === "AAAA"));
     const type = question.type === "AAAA" ? "AAAA" : "A";
+    const wanted = addressesOf(answer, type).filter((one) => one.includes(":") === (type === "AAAA"));
     const response = packet.encode({
       type: "response",
       id: query.id ?? 0,
@@ -51,4 +50,10 @@ export async function startDns(otherwise: (name: string) => NameAnswer): Promise
       await once(socket, "close");
     },
   };
+}
+
+function addressesOf(answer: Exclude<NameAnswer, "silent">, type: "A" | "AAAA"): readonly string[] {
+  if (answer === "nxdomain") return [];
+  if (typeof answer === "function") return type === "A" ? answer() : [];
+  return answer;
 }
