@@ -42,6 +42,10 @@ export const reasons = [
   "body_read_failed",
   "body_truncated",
   "chunked_body_not_allowed",
+  "message_template_failed",
+  "key_decode_failed",
+  "header_template_failed",
+  "query_template_failed",
   // the client's TLS leg
   "tls_client_hello_invalid",
   "tls_name_missing",

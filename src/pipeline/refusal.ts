@@ -117,6 +117,14 @@ const sentences: Record<Reason, (host: string) => string> = {
     "The request body is larger than this proxy may hold to sign it (proxy.max_request_body_bytes).",
   chunked_body_not_allowed: () =>
     "The request must have a Content-Length, because its signature covers the body (allow_chunked_body lifts this).",
+  message_template_failed: (host) =>
+    `The request to ${host} lacks a part that its signature is made from, or is too large. ${askOperator}`,
+  key_decode_failed: (host) =>
+    `The key that requests to ${host} are signed with is not usable. ${askOperator}`,
+  header_template_failed: (host) =>
+    `A header of the signed request to ${host} could not be made. ${askOperator}`,
+  query_template_failed: (host) =>
+    `A query parameter of the signed request to ${host} could not be made. ${askOperator}`,
   tls_client_hello_invalid: () => "The TLS ClientHello is not well-formed.",
   tls_name_missing: () => "The TLS ClientHello names no server, so there is no host to decide on.",
   tls_handshake_failed: () => "The TLS handshake with the client failed.",

@@ -4,6 +4,8 @@ import { annotate } from "./annotate.ts";
 import { awsAuth } from "./aws-auth/index.ts";
 import { bodyCapture } from "./body-capture.ts";
 import { headerAllowlist } from "./header-allowlist.ts";
+import { hmacSign } from "./hmac-sign/index.ts";
+import { oauthToken } from "./oauth-token/index.ts";
 import { secrets } from "./secrets/index.ts";
 
 /** Every kind of transform a configuration can name; a new one is a file and a row here. */
@@ -13,5 +15,7 @@ export const transformKinds: readonly TransformKind[] = [
   awsAuth,
   bodyCapture,
   headerAllowlist,
+  hmacSign,
+  oauthToken,
   secrets,
 ];
