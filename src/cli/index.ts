@@ -50,6 +50,12 @@ export const commands: readonly CommandRow[] = [
     load: () => import("./generate-ca.ts"),
   },
   {
+    name: "explain",
+    summary: "say what would become of one request: which rules match, which credential, and why not others",
+    example: "sallyport explain proxy.yaml GET https://api.openai.com/v1/models",
+    load: () => import("./explain.ts"),
+  },
+  {
     name: "quickstart",
     summary: "start the proxy beside a small TLS service that wants a credential, to see it work",
     example: "sallyport quickstart",

@@ -64,18 +64,13 @@ export interface ChildEnvironment {
  * proxy reads, and with the variables that lead programs to the proxy and let them trust its CA.
  */
 export function childEnvironment(options: ChildEnvironment): NodeJS.ProcessEnv {
-  const { env, placeholders, withheld, proxyUrl, bundle } = options;
+  const { env, placeholders, proxyUrl, bundle } = options;
+  const secrets = credentials(options);
   const child: NodeJS.ProcessEnv = {};
   for (const [name, value = ""] of Object.entries(env)) {
     const placeholder = placeholders.get(name);
     if (placeholder !== undefined) child[name] = placeholder;
-    else if (
-      withheld.has(name) ||
-      name.startsWith("SALLYPORT_") ||
-      otherProxyVariables.has(name.toUpperCase())
-    )
-      continue;
-    else child[name] = withoutCredentials(value, options);
+    else if (!isWithheld(name, options.withheld)) child[name] = withoutCredentials(value, secrets);
   }
   for (const name of proxyVariables) child[name] = child[name.toLowerCase()] = proxyUrl;
   child["NO_PROXY"] = child["no_proxy"] = noProxy;
@@ -84,12 +79,14 @@ export function childEnvironment(options: ChildEnvironment): NodeJS.ProcessEnv {
   return child;
 }
 
+function isWithheld(name: string, withheld: ReadonlySet<string>): boolean {
+  if (withheld.has(name) || name.startsWith("SALLYPORT_")) return true;
+  return otherProxyVariables.has(name.toUpperCase());
+}
+
 /** A second variable may hold the same credential, alone or in a longer text such as a header or a URL. */
-function withoutCredentials(text: string, options: Pick<ChildEnvironment, "env" | "placeholders">): string {
-  let clean = text;
-  for (const { value, placeholder } of credentials(options))
-    clean = clean.replaceAll(value, () => placeholder);
-  return clean;
+function withoutCredentials(text: string, secrets: readonly Credential[]): string {
+  return secrets.reduce((clean, { value, placeholder }) => clean.replaceAll(value, () => placeholder), text);
 }
 
 /**
@@ -110,8 +107,17 @@ export function refuseCredentialsInArguments(
   }
 }
 
+interface Credential {
+  readonly variable: string;
+  readonly value: string;
+  readonly placeholder: string;
+}
+
 /** Longest first: one may be part of another. */
-function credentials({ env, placeholders }: Pick<ChildEnvironment, "env" | "placeholders">) {
+function credentials({
+  env,
+  placeholders,
+}: Pick<ChildEnvironment, "env" | "placeholders">): readonly Credential[] {
   return [...placeholders]
     .map(([variable, placeholder]) => ({ variable, placeholder, value: env[variable] ?? "" }))
     .filter(({ value }) => value.length >= leastLength)

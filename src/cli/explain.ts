@@ -1,0 +1,151 @@
+import type { Command } from "commander";
+import { formatIssue, hasErrors, type Issue, type Locate, sortIssues } from "../config/issues.ts";
+import { loadConfig } from "../config/load.ts";
+import type { Config } from "../config/types.ts";
+import { defaultPorts } from "../http/authority.ts";
+import type { Transform } from "../pipeline/types.ts";
+import { buildTransforms } from "../proxy/build-transforms.ts";
+import { SourceRegistry } from "../sources/registry.ts";
+import { Secret, type SecretHandle } from "../sources/types.ts";
+import { transformKinds } from "../transforms/registry.ts";
+import { type Attached, decideRequest, decideTunnel, deniedAddress, type Step } from "./explain/decide.ts";
+import { type Explanation, explanationJson, explanationText } from "./explain/report.ts";
+import {
+  type AskedRequest,
+  type Destination,
+  destinationOf,
+  EarlyRefusal,
+  exchangeOf,
+} from "./explain/request.ts";
+import type { Io } from "./io.ts";
+
+interface ExplainOptions {
+  readonly header: readonly string[];
+  readonly data?: string;
+  readonly json?: boolean;
+}
+
+export function register(program: Command, io: Io): void {
+  program
+    .command("explain")
+    .description(
+      "say what would become of one request: which rules match, which credential, and why not others",
+    )
+    .argument("<file>", "configuration file, or - for standard input")
+    .argument("<method>", "as it would be sent: GET")
+    .argument("<url>", "https://host[:port]/path?query")
+    .option(
+      "-H, --header <line>",
+      "header the request would have, 'Name: value'; may be repeated",
+      (given: string, before: readonly string[]) => [...before, given],
+      [],
+    )
+    .option("-d, --data <text>", "body the request would have")
+    .option("--json", "report as JSON, for programs")
+    .addHelpText(
+      "after",
+      `
+Resolves no name, opens no connection, reads no credential and prints no value of a header. Warnings about the file go
+to standard error. A file without tls.ca_cert is fine here.
+Exit codes: 0 explained, whatever the verdict; 1 errors in the file; 2 wrong usage.
+
+Examples:
+  sallyport explain proxy.yaml GET https://api.openai.com/v1/models -H 'Authorization: Bearer PLACEHOLDER'
+  sallyport explain --json proxy.yaml POST https://api.github.com/graphql | jq -r .verdict.text`,
+    )
+    .action(async (file: string, method: string, url: string, options: ExplainOptions) => {
+      const { header: headers, data, json = false } = options;
+      io.exit(await explain(file, { method, url, headers, data }, json, io));
+    });
+}
+
+async function explain(file: string, asked: AskedRequest, json: boolean, io: Io): Promise<number> {
+  const name = file === "-" ? "<stdin>" : file;
+  const text = file === "-" ? await io.stdin() : undefined;
+  // What the policy decides does not depend on the CA, and a file for `run` has none.
+  const env = { SALLYPORT_TLS_CA_CERT: "(none)", SALLYPORT_TLS_CA_KEY: "(none)", ...io.env };
+  const { config, issues, locate } = loadConfig({ file: name, text, env });
+  const sources = new SourceRegistry({ env: io.env, onWarning: () => {} });
+  const built = config === undefined ? undefined : build(config, locate, sources);
+  const all = sortIssues([...issues, ...(built?.issues ?? [])]);
+  const transforms = built?.transforms ?? [];
+  try {
+    if (!json || hasErrors(all)) for (const issue of all) io.stderr(`${formatIssue(issue)}\n`);
+    if (config === undefined || hasErrors(all)) return 1;
+    const explanation = { ...(await explanationOf(asked, config, transforms)), warnings: all };
+    io.stdout(json ? explanationJson(explanation) : explanationText(explanation));
+    return 0;
+  } finally {
+    for (const transform of transforms) transform.close?.();
+    sources.close();
+  }
+}
+
+/** The transforms as start builds them, on sources that give a stand-in and are never read. */
+function build(
+  config: Config,
+  locate: Locate,
+  sources: SourceRegistry,
+): { transforms: Transform[]; issues: Issue[] } {
+  return buildTransforms(config, {
+    kinds: transformKinds,
+    sources: { handle: (source, error) => standIn(sources.handle(source, error)) },
+    locate,
+    file: config.file,
+  });
+}
+
+const standInValue = new Secret("stand-in");
+
+function standIn({ name, variables }: SecretHandle): SecretHandle {
+  return { name, variables, get: () => standInValue };
+}
+
+async function explanationOf(
+  asked: AskedRequest,
+  config: Config,
+  transforms: readonly Transform[],
+): Promise<Omit<Explanation, "warnings">> {
+  const { method } = asked;
+  const scheme = /^http:/i.test(asked.url) ? "http" : "https";
+  let known: Pick<Explanation, "method" | "scheme" | "authority" | "tunnel"> = { method, scheme };
+  try {
+    const destination = destinationOf(asked.url);
+    known = { ...known, authority: destination.authority.text };
+    const refused = scheme === "https" ? await decideTunnel(destination, transforms) : undefined;
+    if (scheme === "https") known = { ...known, tunnel: refused ?? "open" };
+    const exchange = exchangeOf(asked, destination, config);
+    const { canonicalPath } = exchange.request;
+    if (method === "CONNECT" || method === "TRACE") {
+      throw new EarlyRefusal(405, "method_not_allowed", "this method is never forwarded");
+    }
+    const { steps, end, credentials } = await decideRequest(exchange, transforms);
+    const last = refused ?? end ?? deniedAddress(destination, config);
+    return {
+      ...known,
+      canonicalPath,
+      steps: refused === undefined ? steps : steps.map(unreached),
+      credentials: last === undefined ? credentials : noCredentials,
+      verdict: last ?? { kind: "forward", to: `${originOf(destination)}${canonicalPath}` },
+    };
+  } catch (error) {
+    if (!(error instanceof EarlyRefusal)) throw error;
+    const { status, reason, message } = error;
+    const end = typeof known.tunnel === "object" ? known.tunnel : undefined;
+    const verdict = end ?? ({ kind: "refuse", status, reason } as const);
+    return { ...known, steps: [], credentials: noCredentials, verdict, ...(end ? {} : { detail: message }) };
+  }
+}
+
+/** As people write it: without the port that the scheme stands for. */
+function originOf({ scheme, authority }: Destination): string {
+  const { text, port } = authority;
+  const host = port === defaultPorts[scheme] ? text.slice(0, text.lastIndexOf(":")) : text;
+  return `${scheme}://${host}`;
+}
+
+const noCredentials: readonly Attached[] = [];
+
+function unreached(step: Step): Step {
+  return { ...step, reached: false };
+}
