@@ -13,6 +13,14 @@ export interface Built {
   readonly warnings: readonly string[];
   /** How often each source was asked. */
   readonly asked: Readonly<Record<string, number>>;
+  /** What it told the operator. */
+  readonly logs: readonly LogLine[];
+}
+
+export interface LogLine {
+  readonly level: "info" | "warn" | "error";
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -28,6 +36,7 @@ export function buildTransform(
   const errors: string[] = [];
   const warnings: string[] = [];
   const asked: Record<string, number> = {};
+  const logs: LogLine[] = [];
   const context: BuildContext = {
     error: (path, message) => errors.push(`${path.join(".")}: ${message}`),
     warn: (path, message) => warnings.push(`${path.join(".")}: ${message}`),
@@ -39,9 +48,9 @@ export function buildTransform(
       }),
     secret: (_path, source) => fakeHandle(source["name"] as string, sources, asked),
     dispatcher: () => dispatcher,
-    log() {},
+    log: (level, message, fields = {}) => logs.push({ level, message, fields }),
   };
-  return { transform: kind.build(kind.schema.parse(config), context), errors, warnings, asked };
+  return { transform: kind.build(kind.schema.parse(config), context), errors, warnings, asked, logs };
 }
 
 /** A handle as the shared cache gives it: the same object until the value changes. */
