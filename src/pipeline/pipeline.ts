@@ -1,4 +1,5 @@
 import { BodyAbortedError, BodyTooLargeError } from "../http/body.ts";
+import { H1Error } from "../http/h1/errors.ts";
 import type { ExchangeState, TunnelState } from "./exchange.ts";
 import type { Rejection, Stub, Trace, Transform, Verdict } from "./types.ts";
 
@@ -148,6 +149,13 @@ function failed(error: unknown, trace: Trace, since: number, subject: Subject): 
   if (error instanceof BodyTooLargeError) {
     trace.action = "reject";
     return { verdict: { kind: "reject", status: 413, reason: "body_too_large" }, by: trace.name };
+  }
+  if (error instanceof H1Error) {
+    // The body that the transform waited for stopped arriving, or broke its framing.
+    trace.action = "error";
+    trace.error = error.message;
+    const { status, reason, message } = error;
+    return { verdict: { kind: "reject", status, reason, detail: message }, by: trace.name };
   }
   if (error instanceof BodyAbortedError) {
     trace.action = "error";

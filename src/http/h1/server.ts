@@ -157,6 +157,7 @@ export class ServerConnection implements Timed {
   /** Whether the connection can stay open if the answer is given now. */
   mustClose(exchange: ServerExchange): boolean {
     if (this.#draining || this.#ended || !exchange.head.keepAlive) return true;
+    if (exchange.requestError !== undefined) return true;
     if (exchange.requestDone || exchange.reading) return false;
     return exchange.head.expectContinue || (exchange.length ?? Number.POSITIVE_INFINITY) > drainUpTo;
   }
