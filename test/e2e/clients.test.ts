@@ -177,6 +177,18 @@ function checkRecord(line: AuditLine, { way, scheme, authority }: Trip): void {
   assert.deepEqual(swapped, [{ secret: "E2E_KEY", locations: ["header:Authorization"] }]);
 }
 
+test("I13: a client that does not trust the proxy's CA is recorded, with what to do about it", {
+  skip: missing("curl"),
+}, async () => {
+  const url = `https://${world.secureAuthority}/untrusted`;
+  const ran = await run("curl", ["-sS", "-m", "20", "-x", urlOf(tunnel), url]);
+  assert.equal(ran.code, 60, "curl says that it does not trust the certificate");
+  const line = await eventually("the record", () =>
+    world.proxy.audit.read().find(({ audit }) => audit.reason === "tls_handshake_failed"),
+  );
+  assert.match(line.error ?? "", /trust ca\.crt/);
+});
+
 test("git clones by every way in, with a placeholder for a token", { skip: missing("git") }, async (t) => {
   const source = await makeRepository(join(world.folder, "source"));
   const files = serveFiles(join(source, ".git"), `Bearer ${world.credential}`);
