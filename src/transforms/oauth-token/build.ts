@@ -118,20 +118,25 @@ function endpointOf(
 
 /** Handles of the sources that the grant uses, in alphabetical order. */
 function fieldsOf(config: EntryConfig, grant: Grant, site: Site): (readonly [string, SecretHandle])[] {
-  const { required, optional, settings } = grantKeys[grant];
+  const { required, optional } = grantKeys[grant];
   const missing = required.filter(([field]) => config[field] === undefined).map(([, message]) => message);
   for (const message of new Set(missing)) site.error("", message);
-  const used = [...required.map(([field]) => field), ...optional];
-  for (const keys of Object.values(grantKeys)) {
-    for (const key of [...keys.required.map(([field]) => field), ...keys.optional, ...keys.settings]) {
-      if (config[key] === undefined || [...used, ...settings].includes(key)) continue;
-      site.warn(key, `${key} is not used by the ${grant} grant`);
-    }
+  const meaningful = keysOf(grant);
+  for (const key of new Set(grants.flatMap(keysOf))) {
+    if (config[key] === undefined || meaningful.includes(key)) continue;
+    site.warn(key, `${key} is not used by the ${grant} grant`);
   }
+  const used = [...required.map(([field]) => field), ...optional];
   return used.toSorted().flatMap((field) => {
     const source = config[field];
     return source === undefined ? [] : [[field, site.context.secret([...site.path, field], source)] as const];
   });
+}
+
+/** Keys that mean something for a grant, out of those that not every grant has. */
+function keysOf(grant: Grant): (keyof EntryConfig)[] {
+  const { required, optional, settings } = grantKeys[grant];
+  return [...required.map(([field]) => field), ...optional, ...settings];
 }
 
 interface EndpointHeader {

@@ -124,7 +124,7 @@ test("O-13: no kid and no scope unless configured", async (t) => {
 
 test("O-14: another private key makes another token, signed with that key", async (t) => {
   const keys = [generateKeyPairSync("ed25519"), generateKeyPairSync("ed25519")] as const;
-  const pem = (index: number) => keys[index]?.privateKey.export({ type: "pkcs8", format: "pem" });
+  const pem = (index: 0 | 1) => keys[index].privateKey.export({ type: "pkcs8", format: "pem" });
   let current = pem(0);
   const issuer = await startGoodIssuer(t);
   const built = build(t, [entryOf("jwt_bearer", issuer.endpoint)], { ...values, private_key: () => current });
