@@ -11,7 +11,7 @@ import type { Decision, Pipeline } from "../pipeline/pipeline.ts";
 import { refusal, rejectionAnswer, syntheticAnswer } from "../pipeline/refusal.ts";
 import type { Caller, Client } from "../pipeline/types.ts";
 import type { Reason } from "../reasons.ts";
-import type { ConnectionInfo, Upstream, UpstreamError, UpstreamHandlers } from "../upstream/index.ts";
+import { type ConnectionInfo, type Upstream, UpstreamError, type UpstreamHandlers } from "../upstream/index.ts";
 import { emptyFacts, exchangeRecord, type Outcome } from "./record.ts";
 import { RequestAuthorityError, requestAuthority } from "./request-authority.ts";
 
@@ -315,9 +315,10 @@ class Flow implements UpstreamHandlers {
   /** The answer is complete, or was cut because its source failed. */
   #onDone(error: Error | undefined): void {
     if (error !== undefined) {
+      const failure = error instanceof UpstreamError ? error : undefined;
       this.#outcome.action = "error";
-      this.#outcome.reason ??= "upstream_closed";
-      this.#outcome.error = error.message;
+      this.#outcome.reason ??= failure?.reason ?? "upstream_closed";
+      this.#outcome.error = failure?.detail ?? error.message;
       this.#sent?.cancel();
     }
     this.#end();

@@ -1,4 +1,5 @@
 import type { AuditRecord } from "../audit/types.ts";
+import { defaultPorts } from "../http/authority.ts";
 import type { RequestHead } from "../http/message.ts";
 import type { ConnectionFacts } from "../listeners/context.ts";
 import type { ExchangeState } from "../pipeline/exchange.ts";
@@ -48,7 +49,7 @@ export function exchangeRecord(
   const record: AuditRecord = {
     time: Date.now(),
     requestId: id,
-    host: exchange?.authority.text ?? facts.authority?.text ?? facts.host?.name ?? "",
+    host: exchange === undefined ? (facts.authority?.text ?? facts.host?.name ?? "") : hostText(exchange),
     method: head.method,
     path: exchange?.request.canonicalPath ?? "",
     remoteAddress: client.remoteAddress,
@@ -82,4 +83,10 @@ export function exchangeRecord(
   }
   if (exchange?.bodyCapture !== undefined) record.bodyCapture = exchange.bodyCapture;
   return record;
+}
+
+/** The host as clients write it: without the port that the scheme stands for. */
+function hostText({ authority, scheme }: ExchangeState): string {
+  const { text, port } = authority;
+  return port === defaultPorts[scheme] ? text.slice(0, text.lastIndexOf(":")) : text;
 }
