@@ -1,0 +1,160 @@
+// I12: docs/limits.md against the code, in both directions.
+import assert from "node:assert/strict";
+import { existsSync, globSync } from "node:fs";
+import { test } from "node:test";
+import { configJsonSchema } from "../../src/config/json-schema.ts";
+import { defaultCacheSettings } from "../../src/sources/cache.ts";
+import { sourceKinds } from "../../src/sources/registry.ts";
+import { transformKinds } from "../../src/transforms/registry.ts";
+import { codes, read, root, rows } from "./pages.ts";
+
+interface Limit {
+  readonly what: string;
+  readonly limit: string;
+  /** The configuration key; empty for a number of the code. */
+  readonly key: string;
+  /** Empty where nothing is limited. */
+  readonly owner: string;
+}
+
+const limits = rows(read("docs/limits.md")).map(
+  ([what = "", limit = "", key = "", owner = ""]): Limit => ({
+    what,
+    limit,
+    key,
+    owner: codes(owner)[0] ?? "",
+  }),
+);
+
+/** Numbers that have no key: the constant that each row is about, and how the page writes its unit. */
+const constants: Readonly<Record<string, readonly [constant: string, unit: string]>> = {
+  "A TLS session of a client can be resumed": ["sessionTimeout", "h of s"],
+  "Reading on after the last answer of a connection, so that the client sees it": ["lingerMs", "s"],
+  "A resolved name is kept": ["keepNamesMs", "s"],
+  "Head start of one address over the next": ["headStartMs", "ms"],
+  "Waiting for `100 Continue` of an upstream": ["continueMs", "s"],
+  "Longest `Retry-After` of a secret store that is obeyed": ["longestRetryAfter", "h"],
+  "Minting a token": ["mintTimeoutMs", "s"],
+  "Pause after a failed mint": ["longestPauseMs", "s"],
+  "A token whose issuer does not say how long it lives": ["unknownLifetimeMs", "h"],
+  "Audit lines gathered for one write": ["lingerMs", "ms"],
+  "A write of the audit or the log that does not move": ["stallMs", "s"],
+  "An unread request body that is read to keep the connection": ["drainUpTo", "kB"],
+  "A ClientHello": ["maxClientHello", "kB"],
+  "The text that `hmac_sign` signs": ["maxMessage", "MiB"],
+  "Any other template, and what it gives": ["maxTemplate", "kB"],
+  "Nesting in a template": ["maxDepth", ""],
+  "A form that `oauth_token` looks at before it answers for a token endpoint": ["maxFormBytes", "kB"],
+  "The beginning of a body in the audit record": ["defaultLimit", "bytes"],
+  "A credential": ["maxValueBytes", "kB"],
+  "An answer of a secret store": ["maxAnswerBytes", "MiB"],
+  "A minted token": ["maxTokenBytes", "bytes"],
+  "A configuration file": ["maxBytes", "MiB"],
+  "Values in it": ["maxValues", ""],
+  "Nesting in it": ["maxDepth", ""],
+  "Interim (1xx) answers to one request": ["maxInterim", ""],
+  "Addresses of one name that are tried": ["maxAttempts", ""],
+  "Names being resolved": ["maxPending", ""],
+  "Resolved names kept": ["maxKept", ""],
+  "TLS sessions with upstreams kept": ["maxSessions", ""],
+  "Refused names remembered for that": ["maxNames", ""],
+  "`Host` values remembered as parsed": ["maxSeen", ""],
+  "Header names remembered in lower case": ["maxSeenNames", ""],
+  "Header names remembered for each list of patterns": ["maxRemembered", ""],
+  "Hosts and ports remembered for each `secrets` transform": ["maxRemembered", ""],
+  "Derived AWS signing keys for each pair of keys": ["maxKeys", ""],
+  "Rotated refresh tokens held": ["maxRotations", ""],
+  "Sources read at a time at the start": ["checksAtOnce", ""],
+  "Audit records waiting to be written": ["maxWaiting", "MiB"],
+};
+
+/** What the code says, in the base unit: milliseconds, seconds or bytes. */
+function constantIn(file: string, name: string): number {
+  const expression = new RegExp(`\\b${name}(?:: \\w+)? = ([0-9_* ]+)`).exec(read(file))?.[1];
+  assert.ok(expression !== undefined, `${file} has no constant ${name}`);
+  return expression
+    .split("*")
+    .map((factor) => Number(factor.trim().replaceAll("_", "")))
+    .reduce((product, factor) => product * factor);
+}
+
+const units: Readonly<Record<string, number>> = {
+  "": 1,
+  bytes: 1,
+  kB: 1024,
+  MiB: 1024 ** 2,
+  ms: 1,
+  s: 1000,
+  h: 3_600_000,
+  "h of s": 3600,
+};
+
+for (const { what, limit, key, owner } of limits) {
+  test(`${what}: ${limit}`, () => {
+    if (owner === "") return assert.match(limit, /^no limit$/);
+    assert.ok(existsSync(`${root}${owner}`), `${owner} is not there`);
+    const config = codes(key)[0];
+    if (config?.includes(".")) return assertDefault(config, limit);
+    if (key.includes("of a source")) return assertSourceDefault(config as string, limit);
+    const [constant, unit] = constants[what] ?? [];
+    if (constant === undefined || unit === undefined) {
+      return assert.match(limit, /^(?:1|one for each client connection)$/, "name its constant in this test");
+    }
+    const text = unit === "" ? "" : ` ${unit.split(" ")[0]}`;
+    const shown = `${constantIn(owner, constant) / (units[unit] as number)}${text}`;
+    assert.ok(limit === shown || limit.endsWith(`up to ${shown}`), `the code says ${shown}`);
+  });
+}
+
+function assertDefault(key: string, limit: string): void {
+  type Node = { default?: unknown; properties?: Record<string, Node> };
+  const schema = configJsonSchema(transformKinds, sourceKinds) as Node;
+  const node = key.split(".").reduce<Node | undefined>((above, step) => above?.properties?.[step], schema);
+  assert.ok(node !== undefined, `there is no key ${key}`);
+  const standard = node.default ?? 0;
+  const shown = standard === 0 ? "no limit" : String(standard);
+  assert.equal(limit.replace(/ (?:bytes|fields|hours)$/, ""), shown);
+}
+
+function assertSourceDefault(key: string, limit: string): void {
+  const settings: Readonly<Record<string, number>> = {
+    timeout: defaultCacheSettings.timeout,
+    failure_ttl: defaultCacheSettings.failureTtl,
+  };
+  assert.equal(limit, `${(settings[key] as number) / 1000}s`);
+}
+
+/** Numbers that bound a text, a list of messages or an alternative spelling, and nothing that can grow. */
+const exempt = new Set([
+  "src/cli/run/output.ts maxHeld",
+  "src/cli/run/summary.ts maxNames",
+  "src/cli/run/summary.ts maxShown",
+  "src/config/shape.ts maxRounds",
+  "src/http/h1/chunked.ts maxSizeDigits",
+  "src/http/h1/names.ts maxSharedLength",
+  "src/http/headers.ts maxSeenNameLength",
+  "src/pipeline/rules.ts maxDescribed",
+  "src/proxy/implicit-allowlist.ts maxListed",
+  "src/transforms/aws-auth/aws-chunked.ts maxHeader",
+  "src/transforms/aws-auth/aws-chunked.ts maxTrailers",
+  "src/transforms/aws-auth/credentials.ts maxKeyLength",
+  "src/transforms/aws-auth/credentials.ts maxTokenLength",
+  "src/transforms/hmac-sign/credentials.ts maxLength",
+  "src/transforms/oauth-token/rotation-file.ts maxBytes",
+]);
+
+test("I12: a bound in the code has a row, or is named as one that needs none", () => {
+  const documented = new Set(
+    limits.flatMap(({ what, owner }) => (constants[what] ? [`${owner} ${constants[what][0]}`] : [])),
+  );
+  const found = globSync("src/**/*.ts", { cwd: root }).flatMap((file) =>
+    [...read(file).matchAll(/^(?:export )?const (max[A-Z]\w*) = [0-9]/gm)].map(
+      ([, name]) => `${file} ${name}`,
+    ),
+  );
+  assert.deepEqual(
+    found.filter((bound) => !documented.has(bound) && !exempt.has(bound)),
+    [],
+    "add a row to docs/limits.md and its constant to this test",
+  );
+});
