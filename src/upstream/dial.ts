@@ -7,7 +7,7 @@ import type { ChooseProxy, ForwardProxy } from "./forward-proxy.ts";
 import type { Denial, Guard } from "./guard.ts";
 import { ConnectRefusedError, openTunnel } from "./http-connect.ts";
 import { PrefaceClosedError } from "./preface.ts";
-import type { Resolver } from "./resolver.ts";
+import { type Resolver, resolveFailure } from "./resolver.ts";
 import { openSocks5, Socks5Error } from "./socks5.ts";
 import { connectTcp } from "./tcp.ts";
 import type { TlsClient } from "./tls-client.ts";
@@ -74,6 +74,16 @@ export function createDialer(dialer: DialerOptions): Dial {
   const addressesOf = async (authority: Authority): Promise<readonly string[]> =>
     authority.host.kind === "name" ? resolver.resolve(authority.host.name) : [authority.host.name];
 
+  /** The time to connect has to do for the look-up too, but whoever uses it up gets the blame. */
+  const resolved = async (authority: Authority, signal: AbortSignal): Promise<readonly string[]> => {
+    try {
+      return await abortable(addressesOf(authority), signal);
+    } catch (error) {
+      const late = error instanceof UpstreamError && error.reason === "upstream_connect_timeout";
+      throw late ? resolveFailure(authority.host.name, "the resolver did not answer in time") : error;
+    }
+  };
+
   const tcp = async (
     authority: Authority,
     addresses: readonly string[],
@@ -92,11 +102,7 @@ export function createDialer(dialer: DialerOptions): Dial {
   };
 
   const direct = async (authority: Authority, options: DialOptions, signal: AbortSignal): Promise<Socket> => {
-    const addresses = checked(
-      authority,
-      await abortable(addressesOf(authority), signal),
-      options.trusted === true,
-    );
+    const addresses = checked(authority, await resolved(authority, signal), options.trusted === true);
     return tcp(authority, addresses, options.mode, signal);
   };
 

@@ -46,11 +46,11 @@ export function createResolver(options: ResolverOptions): Resolver {
   const start = async (name: string): Promise<readonly string[]> => {
     try {
       const addresses = await inTime(ask.query(name), options.timeoutMs);
-      if (addresses.length === 0) throw failure(name, "it has no address");
+      if (addresses.length === 0) throw resolveFailure(name, "it has no address");
       kept.set(name, addresses);
       return addresses;
     } catch (error) {
-      throw error instanceof UpstreamError ? error : failure(name, why(error), codeOf(error));
+      throw error instanceof UpstreamError ? error : resolveFailure(name, why(error), codeOf(error));
     } finally {
       pending.delete(name);
     }
@@ -61,7 +61,7 @@ export function createResolver(options: ResolverOptions): Resolver {
       if (name === "localhost" || name.endsWith(".localhost")) return loopback;
       const known = kept.get(name) ?? pending.get(name);
       if (known !== undefined) return known;
-      if (pending.size >= maxPending) throw failure(name, "too many other names are being resolved");
+      if (pending.size >= maxPending) throw resolveFailure(name, "too many other names are being resolved");
       const flight = start(name);
       pending.set(name, flight);
       return flight;
@@ -154,7 +154,8 @@ async function inTime<Value>(value: Promise<Value>, ms: number): Promise<Value> 
   }
 }
 
-function failure(name: string, what: string, detail?: string): UpstreamError {
+/** @param what ends the sentence "NAME could not be resolved: ..." */
+export function resolveFailure(name: string, what: string, detail?: string): UpstreamError {
   return new UpstreamError({
     reason: "upstream_resolve_failed",
     leg: "resolve",
