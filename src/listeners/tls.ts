@@ -54,9 +54,8 @@ export function serveTls(
   const onGiveUp = (why: "closed" | "timeout") => {
     const text =
       why === "timeout" ? "the ClientHello did not arrive in time" : "closed before a whole ClientHello";
-    if (chunks.length > 0 || entry.tunnel === undefined) {
-      audit(entry, context, "tls_client_hello_invalid", chunks.length > 0 ? text : undefined);
-    }
+    // A connection without a byte asked for nothing: it was a probe.
+    if (chunks.length > 0) audit(entry, context, "tls_client_hello_invalid", text);
     socket.destroy();
   };
   const known = first === undefined ? undefined : onBytes(first);

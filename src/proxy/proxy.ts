@@ -309,7 +309,8 @@ function listenerContext(
       const requestId = nextId();
       const { status, reason, message, bytesIn } = bad;
       const host = facts.authority?.text ?? facts.host?.name ?? "";
-      const event = { method: "", host, action: "reject", status, reason, bytesIn, error: message } as const;
+      const action = reason === "client_disconnected" ? "client_cancel" : "reject";
+      const event = { method: "", host, action, status, reason, bytesIn, error: message } as const;
       audit.write(connectionRecord(requestId, facts, event));
       return refusal({ status, reason, requestId, detail: message });
     },

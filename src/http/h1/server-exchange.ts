@@ -251,17 +251,18 @@ export class ServerExchange implements BodySource, BodySink {
 
   /** The connection is gone. */
   onGone(): void {
-    if (!this.requestDone && this.#error === undefined) {
-      this.#error = new BodyAbortedError("the client closed the connection");
-      this.#sink?.abort(this.#error);
+    if (!this.answered) {
+      const abandoned = this.onAbandoned;
+      this.answered = true;
+      this.#answerBody?.cancel();
+      this.onAbandoned = undefined;
+      this.onDone = undefined;
+      // First, so that nobody takes what the body's readers meet next for a failure of theirs.
+      abandoned?.();
     }
-    if (this.answered) return;
-    this.answered = true;
-    this.#answerBody?.cancel();
-    const abandoned = this.onAbandoned;
-    this.onAbandoned = undefined;
-    this.onDone = undefined;
-    abandoned?.();
+    if (this.requestDone || this.#error !== undefined) return;
+    this.#error = new BodyAbortedError("the client closed the connection");
+    this.#sink?.abort(this.#error);
   }
 }
 

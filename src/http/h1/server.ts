@@ -20,6 +20,7 @@ export interface Answer {
 
 /** Why a connection ends without a request that could be handled. */
 export interface BadRequest {
+  /** 0 when nobody is left to be answered. */
   readonly status: number;
   readonly reason: Reason;
   readonly message: string;
@@ -159,13 +160,13 @@ export class ServerConnection implements Timed {
     if (this.#draining || this.#ended || !exchange.head.keepAlive) return true;
     if (exchange.requestError !== undefined) return true;
     if (exchange.requestDone || exchange.reading) return false;
-    return exchange.head.expectContinue || (exchange.length ?? Number.POSITIVE_INFINITY) > drainUpTo;
+    return !isDrainable(exchange);
   }
 
   /** Called by the exchange when its answer is complete. */
   onAnswered(exchange: ServerExchange, close: boolean): void {
     if (this.#current !== exchange) return;
-    if (close || (!exchange.requestDone && exchange.reading)) {
+    if (close || (!exchange.requestDone && (exchange.reading || !isDrainable(exchange)))) {
       this.#current = undefined;
       this.#close();
       return;
@@ -286,6 +287,17 @@ export class ServerConnection implements Timed {
     this.#close();
   }
 
+  /** A reset in the middle of a head: nobody is left to be answered, but somebody asked for something (I13). */
+  #recordCutHead(): void {
+    const message = "the connection was reset inside the head";
+    this.#handler.onBadRequest({
+      status: 0,
+      reason: "client_disconnected",
+      message,
+      bytesIn: this.#bytesIn,
+    });
+  }
+
   /**
    * Half-closes and reads on for a moment: closing a socket with unread data resets the connection, and the
    * reset can overtake the answer that explains it.
@@ -334,6 +346,12 @@ export class ServerConnection implements Timed {
     const current = this.#current;
     this.#current = undefined;
     current?.onGone();
+    if (this.#parser.phase === "head" && !this.#lingering) this.#recordCutHead();
     this.#handler.onClose();
   };
+}
+
+/** Whether the rest of a request that was answered early is short, and surely on its way. */
+function isDrainable({ head, length }: ServerExchange): boolean {
+  return !head.expectContinue && (length ?? Number.POSITIVE_INFINITY) <= drainUpTo;
 }
