@@ -1,0 +1,136 @@
+// A thousand requests that all need credentials the proxy does not have yet: one fetch for each source, one mint for
+// each token, and every request gets the right values.
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { fakeAccessKey, fakeAws } from "../../fakes/aws-secrets.ts";
+import { fakeConnect } from "../../fakes/connect.ts";
+import { valueOf } from "../harness/message.ts";
+import type { Scripted } from "../harness/upstream.ts";
+import { pause } from "../harness/wait.ts";
+import { allowlist, openWorld } from "../harness/world.ts";
+
+const requests = 1000;
+const connections = 50;
+
+const aws = await fakeAws("the-proxys-own-secret-key");
+after(() => aws.close());
+const connectServer = await fakeConnect([]);
+after(() => connectServer.close());
+
+const world = await openWorld({
+  config: ({ securePort, folder }) => ({
+    transforms: [
+      allowlist(["api.e2e.test:*"]),
+      {
+        name: "secrets",
+        config: {
+          secrets: [
+            swapped("sm", { type: "aws_sm", secret_id: "prod/key" }),
+            swapped("ssm", { type: "aws_ssm", name: "/prod/key" }),
+            swapped("connect", { type: "1password_connect", secret_ref: "op://agents/key/credential" }),
+            swapped("file", { type: "file", path: join(folder, "key") }),
+          ],
+        },
+      },
+      {
+        name: "oauth_token",
+        config: {
+          tokens: [
+            {
+              grant: "client_credentials",
+              token_endpoint: `https://other.e2e.test:${securePort}/token`,
+              client_id: { type: "env", var: "E2E_CLIENT" },
+              client_secret: { type: "env", var: "E2E_KEY" },
+              rules: [{ host: "api.e2e.test:*" }],
+            },
+          ],
+        },
+      },
+    ],
+  }),
+  env: {
+    AWS_ACCESS_KEY_ID: fakeAccessKey,
+    AWS_SECRET_ACCESS_KEY: "the-proxys-own-secret-key",
+    AWS_REGION: "eu-west-1",
+    AWS_ENDPOINT_URL: aws.url,
+    AWS_CONFIG_FILE: "/dev/null",
+    AWS_SHARED_CREDENTIALS_FILE: "/dev/null",
+    OP_CONNECT_HOST: connectServer.url,
+    OP_CONNECT_TOKEN: connectServer.token,
+    E2E_CLIENT: "the-client",
+  },
+});
+
+function swapped(name: string, source: object): object {
+  return {
+    source: { ...source, ttl: "1h" },
+    replace: { proxy_value: `ph-of-${name}`, match_headers: [`X-Key-${name}`] },
+    rules: [{ host: "api.e2e.test:*" }],
+  };
+}
+
+const values = {
+  sm: world.canary.secret("sm"),
+  ssm: world.canary.secret("ssm"),
+  connect: world.canary.secret("connect"),
+  file: world.canary.secret("file"),
+};
+const token = world.canary.secret("token");
+aws.secrets = { "prod/key": { SecretString: values.sm } };
+aws.parameters = { "/prod/key": { Parameter: { Name: "/prod/key", Value: values.ssm } } };
+const fields = [{ id: "f", label: "credential", value: values.connect }];
+connectServer.vaults = [{ id: "v", name: "agents", items: [{ id: "i", title: "key", fields }] }];
+writeFileSync(join(world.folder, "key"), values.file, { mode: 0o600 });
+
+test("a thousand requests on a cold cache make one fetch per source and one mint per token", async () => {
+  world.secure.on("/token", async (request) => {
+    await request.body();
+    await pause(100); // so that everybody waits for it
+    answerJson(request, { access_token: token, token_type: "Bearer", expires_in: 3600 });
+  });
+  // At start each source is read once in the background; after a reload nothing is known until it is needed.
+  world.proxy.signal("SIGHUP");
+  await world.proxy.line("pipeline reloaded");
+  const fetched = [aws.calls.length, connectServer.requests.length];
+
+  const placeholders = Object.keys(values).map((name) => `X-Key-${name}: ph-of-${name}`);
+  const clients = await Promise.all(Array.from({ length: connections }, () => world.connect()));
+  await Promise.all(
+    clients.map(async (client) => {
+      for (let sent = 0; sent < requests / connections; sent++) {
+        const { status, body } = await client.request("GET", "/cold", { fields: placeholders });
+        if (status !== 200) {
+          console.error(sent, readdirSync(world.folder), world.proxy.log.slice(6));
+          await pause(500);
+        }
+        assert.equal(status, 200, body.toString());
+      }
+    }),
+  );
+
+  const received = world.secure.received.filter(({ target }) => target === "/cold");
+  assert.equal(received.length, requests);
+  for (const { fields: sent } of received) {
+    assert.equal(valueOf(sent, "authorization"), `Bearer ${token}`);
+    for (const [name, value] of Object.entries(values)) assert.equal(valueOf(sent, `x-key-${name}`), value);
+  }
+  assert.deepEqual(
+    aws.calls
+      .slice(fetched[0])
+      .map(({ target }) => target)
+      .toSorted(),
+    ["AmazonSSM.GetParameter", "secretsmanager.GetSecretValue"],
+  );
+  // Vault, item, fields: what one read through Connect takes.
+  assert.equal(connectServer.requests.slice(fetched[1]).length, 3);
+  assert.equal(world.secure.count("/token"), 1);
+});
+
+function answerJson(request: Scripted, content: object): void {
+  const body = JSON.stringify(content);
+  request.write(
+    `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+}
