@@ -1,28 +1,33 @@
 import type { Socket } from "node:net";
 import { latin1Write } from "./latin1.ts";
 
-/** Bytes gathered before they are written although the tick is not over. */
-const flushAt = 16 * 1024;
-/** Pieces up to this size are copied together into one write; larger ones go as they are. */
+/** Bytes gathered before they are written whatever else may follow: four TLS records. */
+const flushAt = 64 * 1024;
+/** Up to this much is copied together for one write; more goes out in its pieces, still in one system call. */
 const joinUpTo = 16 * 1024;
+/** A piece of this size is in the middle of a large body, and its neighbours are about to arrive. */
+const bulk = 8 * 1024;
+/** Bytes that may wait in the socket before the source is asked to pause (I12). */
+const maxWaiting = 256 * 1024;
 
 /**
  * What a connection writes within one tick leaves in one write: head, body and last chunk of a small answer
- * are one TLS record and one system call, although three callers wrote them.
+ * are one TLS record and one system call, although three callers wrote them. Pieces of a large body wait for the
+ * end of the event loop's turn instead, because node hands over one TLS record at a time.
  */
 export class Output {
   readonly #socket: Socket;
   readonly #flushSoon: () => void;
   #parts: (string | Uint8Array)[] = [];
   #size = 0;
-  #scheduled = false;
+  #scheduled: "no" | "tick" | "turn" = "no";
   /** Bytes handed to the socket so far. */
   written = 0;
 
   constructor(socket: Socket) {
     this.#socket = socket;
     this.#flushSoon = () => {
-      this.#scheduled = false;
+      this.#scheduled = "no";
       this.flush();
     };
   }
@@ -32,37 +37,49 @@ export class Output {
     this.#parts.push(part);
     this.#size += part.length;
     if (this.#size >= flushAt) return this.flush();
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      process.nextTick(this.#flushSoon);
+    if (this.#scheduled === "no") {
+      if (part.length >= bulk) {
+        this.#scheduled = "turn";
+        setImmediate(this.#flushSoon);
+      } else {
+        this.#scheduled = "tick";
+        process.nextTick(this.#flushSoon);
+      }
     }
-    return !this.#socket.writableNeedDrain;
+    return this.#ready;
   }
 
   /** Hands everything to the socket now. */
   flush(): boolean {
     const parts = this.#parts;
-    if (parts.length === 0) return !this.#socket.writableNeedDrain;
-    const size = this.#size;
-    this.#parts = [];
-    this.#size = 0;
-    if (this.#socket.destroyed || this.#socket.writableEnded) return true;
-    this.written += size;
-    if (parts.length === 1) {
-      const only = parts[0] as string | Uint8Array;
-      return typeof only === "string" ? this.#socket.write(only, "latin1") : this.#socket.write(only);
+    if (parts.length > 0) {
+      const size = this.#size;
+      this.#parts = [];
+      this.#size = 0;
+      if (this.#socket.destroyed || this.#socket.writableEnded) return true;
+      this.written += size;
+      this.#send(parts, size);
     }
-    return size <= joinUpTo * 2 ? this.#socket.write(joined(parts, size)) : this.#writeApart(parts);
+    return this.#ready;
   }
 
-  #writeApart(parts: (string | Uint8Array)[]): boolean {
-    this.#socket.cork();
-    let ready = true;
-    for (const part of parts) {
-      ready = typeof part === "string" ? this.#socket.write(part, "latin1") : this.#socket.write(part);
+  /** Past its own mark, which is lower, the socket is sure to say `drain` once all of it is gone. */
+  get #ready(): boolean {
+    return !this.#socket.writableNeedDrain || this.#socket.writableLength < maxWaiting;
+  }
+
+  #send(parts: (string | Uint8Array)[], size: number): void {
+    const socket = this.#socket;
+    if (parts.length > 1 && size <= joinUpTo) {
+      socket.write(joined(parts, size));
+      return;
     }
-    this.#socket.uncork();
-    return ready;
+    if (parts.length > 1) socket.cork();
+    for (const part of parts) {
+      if (typeof part === "string") socket.write(part, "latin1");
+      else socket.write(part);
+    }
+    if (parts.length > 1) socket.uncork();
   }
 }
 
