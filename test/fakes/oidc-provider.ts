@@ -3,7 +3,6 @@
 import { generateKeyPairSync } from "node:crypto";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { TestContext } from "node:test";
 
 /** What is used of the package, which has no types of its own. */
 interface Provider {
@@ -33,7 +32,7 @@ export interface OidcIssuer {
 }
 
 /** Clients are `basic` and `post`, by how they authenticate; both have {@link clientSecret}. */
-export async function startOidcProvider(t: TestContext): Promise<OidcIssuer> {
+export async function startOidcProvider(t: { after(hook: () => void): void }): Promise<OidcIssuer> {
   let listener: RequestListener = (_, response) => response.destroy();
   const server = createServer((request, response) => listener(request, response));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
