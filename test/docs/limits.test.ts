@@ -107,7 +107,7 @@ for (const { what, limit, key, owner } of limits) {
 }
 
 function assertDefault(key: string, limit: string): void {
-  type Node = { default?: unknown; properties?: Record<string, Node> };
+  type Node = { default?: string | number | boolean; properties?: Record<string, Node> };
   const schema = configJsonSchema(transformKinds, sourceKinds) as Node;
   const node = key.split(".").reduce<Node | undefined>((above, step) => above?.properties?.[step], schema);
   assert.ok(node !== undefined, `there is no key ${key}`);
