@@ -46,7 +46,7 @@ function escape(text: string): string {
 /** A newcomer's machine: an empty home, a checkout's `bin`, and a shell. */
 export interface Session {
   readonly home: string;
-  /** Takes the port the page names to one that is free. */
+  /** Puts free ports in place of those that pages name. */
   translate(text: string): string;
   /** Runs a command to its end; its output, both streams. */
   run(command: string): Promise<string>;
@@ -67,7 +67,8 @@ export async function openSession(env: Record<string, string> = {}): Promise<Ses
   symlinkSync(join(root, "bin/sallyport"), join(home, "bin/sallyport"));
   // Without a terminal curl draws a progress meter.
   writeFileSync(join(home, ".curlrc"), "silent\nshow-error\n");
-  const port = await freePort();
+  const ports = new Map<string, number>();
+  for (const port of ["8080", "8081", "8443"]) ports.set(port, await freePort());
   const { PATH = "", HOME = "", XDG_CACHE_HOME = join(HOME, ".cache") } = process.env;
   const machine = { PATH, HOME: home, XDG_CACHE_HOME, ...env };
   const shell = spawn("bash", ["--noprofile", "--norc"], { cwd: home, env: machine, detached: true });
@@ -84,7 +85,10 @@ export async function openSession(env: Record<string, string> = {}): Promise<Ses
   };
   return {
     home,
-    translate: (text) => text.replaceAll("127.0.0.1:8080", `127.0.0.1:${port}`),
+    translate: (text) =>
+      text.replaceAll(/127\.0\.0\.1:(\d+)/g, (all, port: string) =>
+        ports.has(port) ? `127.0.0.1:${ports.get(port)}` : all,
+      ),
     run: ask,
     async start(command, ready) {
       const [cwd = home, path = PATH] = (await ask('pwd; echo "$PATH"')).split("\n");
