@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { createAuditSink, type LineAuditSink } from "../audit/sink.ts";
 import type { AuditRecord, AuditSink } from "../audit/types.ts";
-import type { Issue, Locate } from "../config/issues.ts";
+import { type Issue, type Locate, placeText } from "../config/issues.ts";
 import type { Config, Listen } from "../config/types.ts";
 import { Deadlines } from "../http/h1/deadlines.ts";
 import { Connections } from "../listeners/connections.ts";
@@ -227,7 +227,7 @@ function buildPolicy(config: Config, options: ProxyOptions, upstream: Upstream):
     throw new ConfigurationError(built.issues);
   }
   for (const issue of built.issues) {
-    logger.warn(issue.message, { at: `${issue.file}:${issue.line}:${issue.column}` });
+    logger.warn(issue.message, { at: placeText(issue) });
   }
   return { pipeline: new Pipeline(built.transforms), sources };
 }

@@ -1,0 +1,112 @@
+// `sallyport run` as a person runs it: the real executable, a TLS upstream of this test, names that only the test's
+// resolver knows.
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { after } from "node:test";
+import { fileURLToPath } from "node:url";
+import { startDns } from "../e2e/harness/dns.ts";
+import { startUpstream, type Upstream } from "../e2e/harness/upstream.ts";
+import { makeCa, makeLeaf } from "../helpers/pki.ts";
+
+const executable = fileURLToPath(new URL("../../bin/sallyport", import.meta.url));
+
+export const credential = "sk-proj-Q7wE2rT9yU4iO1pA8sD5fG3hJ6kL0zXc";
+
+export interface Ran {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Running {
+  readonly process: ChildProcess;
+  /** What it has written to its standard output so far. */
+  readonly output: () => string;
+  readonly ended: Promise<Ran>;
+}
+
+export interface Runs {
+  readonly upstream: Upstream;
+  /** `api.run.test:PORT` */
+  readonly authority: string;
+  readonly url: string;
+  /** Where temporary files of every run go; empty before and after each. */
+  readonly temporary: string;
+  /** Writes a configuration that reaches the upstream, and more; gives its path. */
+  config(more?: string, name?: string): string;
+  /** Starts `sallyport run ARGUMENTS`, with `OPENAI_API_KEY` in its environment. */
+  start(args: readonly string[], env?: NodeJS.ProcessEnv): Running;
+  run(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Ran>;
+}
+
+export async function openRuns(): Promise<Runs> {
+  const folder = mkdtempSync(join(tmpdir(), "sallyport-run-test-"));
+  const temporary = join(folder, "tmp");
+  mkdirSync(temporary);
+  const ca = makeCa();
+  const leaf = makeLeaf(ca, "api.run.test");
+  const upstream = await startUpstream({ tls: { cert: leaf.certPem, key: leaf.keyPem } });
+  const dns = await startDns(() => ["127.0.0.1"]);
+  writeFileSync(join(folder, "upstream-ca.pem"), ca.certPem);
+  const running = new Set<ChildProcess>();
+  after(async () => {
+    for (const one of running) one.kill("SIGKILL");
+    await Promise.all([upstream.close(), dns.close()]);
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Running => {
+    const child = spawn(executable, ["run", ...args], {
+      cwd: folder,
+      env: {
+        PATH: process.env["PATH"],
+        HOME: folder,
+        XDG_CACHE_HOME: process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), // compiled code
+        TMPDIR: temporary,
+        OPENAI_API_KEY: credential,
+        ...env,
+      },
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: 60_000,
+      killSignal: "SIGKILL",
+    });
+    running.add(child);
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (part: string) => (stdout += part));
+    child.stderr.setEncoding("utf8").on("data", (part: string) => (stderr += part));
+    const { promise, resolve, reject } = Promise.withResolvers<Ran>();
+    child.once("error", reject);
+    child.once("close", (code, signal) => {
+      running.delete(child);
+      resolve({ code, signal, stdout, stderr });
+    });
+    return { process: child, output: () => stdout, ended: promise };
+  };
+  return {
+    upstream,
+    authority: `api.run.test:${upstream.port}`,
+    url: `https://api.run.test:${upstream.port}`,
+    temporary,
+    config(more = "", name = "proxy.yaml") {
+      const path = join(folder, name);
+      writeFileSync(
+        path,
+        `proxy: {upstream_deny_cidrs: []}
+tls: {upstream_ca: ${JSON.stringify(join(folder, "upstream-ca.pem"))}}
+dns: {enabled: false, upstream_resolver: "${dns.address}"}
+${more}`,
+      );
+      return path;
+    },
+    start,
+    run: (args, env) => start(args, env).ended,
+  };
+}
+
+/** Folders that runs have left behind. */
+export function leftovers({ temporary }: Runs): string[] {
+  return readdirSync(temporary);
+}
