@@ -15,6 +15,9 @@ if (process.env["NODE_COMPILE_CACHE"] === cache) delete process.env["NODE_COMPIL
 // finds it again; every scavenge then copies megabytes. Without that guess a request costs a third less of our own
 // processor time (bench/RESULTS.md).
 setFlagsFromString("--no-allocation-site-pretenuring");
+// By default every 64 MB of buffers that pass through start a full collection, although all of them are free by then:
+// a third of the processor time of a large transfer. Counted with the heap they start one when memory really grows.
+setFlagsFromString("--external-memory-accounted-in-global-limit");
 
 const { runCli } = await import("./cli/index.ts");
 const { processIo } = await import("./cli/process-io.ts");
