@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { childEnvironment, refuseCredentialsInArguments } from "../../src/cli/run/environment.ts";
 import { passwordGate } from "../../src/cli/run/password.ts";
@@ -125,5 +126,13 @@ test("I7: --secret looks into no header that is not for credentials", () => {
   for (const name of credentialHeaders) {
     assert.ok(!isForbiddenForCredentials(lowerCaseName(name)), name);
     assert.match(name, /auth|key|token/i);
+  }
+});
+
+test("docs/run.md names every header of --secret and every variable that the child gets", () => {
+  const page = readFileSync(new URL("../../docs/run.md", import.meta.url), "utf8");
+  const variables = Object.keys(childOf({})).filter((name) => name === name.toUpperCase());
+  for (const name of [...credentialHeaders, ...variables]) {
+    assert.ok(page.includes(`\`${name}\``) || page.includes(`\`${name}=`), name);
   }
 });
