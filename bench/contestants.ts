@@ -8,7 +8,7 @@ import { freePort, type Running, startProcess } from "./machine.ts";
 
 /** What the client sends in place of the credential. */
 export const placeholder = "bench-placeholder-7c41d0";
-/** Made up; the origin refuses every request that does not carry it. */
+/** Made up; the origin refuses every request that does not carry it, but for those that only have to be signed. */
 const credential = "bench-credential-0f3b9a2e51";
 
 export const downloadBytes = 10 * 1024 * 1024;
@@ -26,7 +26,21 @@ export interface Origin {
   readonly stop: () => Promise<void>;
 }
 
-/** The upstream: a small JSON answer, a file of 10 MiB, and an upload that is read to its end before the answer. */
+/** What takes the place of the standard transforms of {@link startSallyport}. */
+export interface Pipeline {
+  /** Names its folder. */
+  readonly name: string;
+  /** Entries of `transforms`, below the policy. */
+  readonly transforms: readonly object[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Further ports of `localhost` that may be reached. */
+  readonly ports?: readonly number[];
+}
+
+/**
+ * The upstream: a small JSON answer, a file of 10 MiB, an upload that is read to its end before the answer, an answer for
+ * whoever sends another credential than the placeholder, and a token endpoint.
+ */
 export async function startOrigin(nginx: string, directory: string, keys: Keys): Promise<Origin> {
   const [port, sink] = [await freePort(), await freePort()];
   const home = nginxHome(directory, "origin");
@@ -35,6 +49,10 @@ export async function startOrigin(nginx: string, directory: string, keys: Keys):
   const listens = addresses.map(
     ({ address, family }) => `listen ${family === 6 ? `[${address}]` : address}:${port} ssl;`,
   );
+  const needsCredential = `if ($http_authorization != "Bearer ${credential}") { return 401; }`;
+  const json =
+    '{"id":"item_8d1c","object":"list","data":[{"name":"first"},{"name":"second"}],"has_more":false}';
+  const token = `{"access_token":"${credential}","token_type":"Bearer","expires_in":36000,"id_token":"${idToken()}"}`;
   const http = `
     server { listen 127.0.0.1:${sink}; access_log off; location / { return 200 "stored"; } }
     server {
@@ -43,12 +61,15 @@ export async function startOrigin(nginx: string, directory: string, keys: Keys):
       access_log off;
       keepalive_requests 1000000000;
       default_type application/json;
-      if ($http_authorization != "Bearer ${credential}") { return 401; }
-      location = /small {
-        return 200 '{"id":"item_8d1c","object":"list","data":[{"name":"first"},{"name":"second"}],"has_more":false}';
+      location = /small { ${needsCredential} return 200 '${json}'; }
+      location = /signed {
+        if ($http_authorization ~* "^$|placeholder") { return 401; }
+        return 200 '${json}';
       }
-      location = /big { root ${home}; }
+      location = /token { return 200 '${token}'; }
+      location = /big { ${needsCredential} root ${home}; }
       location = /upload {
+        ${needsCredential}
         client_max_body_size 0;
         client_body_buffer_size 12m;
         proxy_pass http://127.0.0.1:${sink};
@@ -98,46 +119,55 @@ export async function startNginxProxy(
   return { name: "nginx", pid: running.pid, port, stop: running.stop };
 }
 
+/** An ID token with nothing but a time of expiry, as far as its holder can tell. */
+function idToken(): string {
+  const part = (content: object): string => Buffer.from(JSON.stringify(content)).toString("base64url");
+  return `${part({ alg: "none" })}.${part({ exp: Math.floor(Date.now() / 1000) + 36_000 })}.c2ln`;
+}
+
+/** The transform that the other benchmarks measure: one placeholder swapped in one header. */
+export function swap(origin: Origin): Pipeline {
+  const config = {
+    source: { type: "env", var: "BENCH_CREDENTIAL" },
+    replace: { proxy_value: placeholder, match_headers: ["Authorization"] },
+    rules: [{ host: `localhost:${origin.port}` }],
+  };
+  return { name: "sallyport", transforms: [{ name: "secrets", config: { secrets: [config] } }] };
+}
+
 /** Sallyport with its listener for redirected TLS, a policy, a placeholder to swap and an audit file. */
 export async function startSallyport(
   directory: string,
   keys: Keys,
   origin: Origin,
   nodeFlags: readonly string[],
+  pipeline: Pipeline = swap(origin),
 ): Promise<Contestant> {
-  const home = join(directory, "sallyport");
+  const home = join(directory, pipeline.name);
   mkdirSync(home);
   const file = join(home, "proxy.yaml");
+  const methods = ["GET", "PUT", "POST"];
+  const rules = [origin.port, ...(pipeline.ports ?? [])].map((port) => ({
+    host: `localhost:${port}`,
+    methods,
+  }));
   writeFileSync(
     file,
-    `dns: { enabled: false }
-proxy:
-  http_listen: "off"
-  https_listen: "127.0.0.1:0"
-  upstream_deny_cidrs: []
-tls:
-  ca_cert: ${keys.caCert}
-  ca_key: ${keys.caKey}
-  upstream_ca: ${keys.caCert}
-metrics: { listen: "off" }
-log: { format: json }
-audit: { file: ${home}/audit.log }
-transforms:
-  - name: allowlist
-    config:
-      rules: [{ host: "localhost:${origin.port}", methods: [GET, PUT, POST] }]
-  - name: secrets
-    config:
-      secrets:
-        - source: { type: env, var: BENCH_CREDENTIAL }
-          replace: { proxy_value: ${placeholder}, match_headers: [Authorization] }
-          rules: [{ host: "localhost:${origin.port}" }]
-`,
+    // JSON is YAML, too.
+    JSON.stringify({
+      dns: { enabled: false },
+      proxy: { http_listen: "off", https_listen: "127.0.0.1:0", upstream_deny_cidrs: [] },
+      tls: { ca_cert: keys.caCert, ca_key: keys.caKey, upstream_ca: keys.caCert },
+      metrics: { listen: "off" },
+      log: { format: "json" },
+      audit: { file: join(home, "audit.log") },
+      transforms: [{ name: "allowlist", config: { rules } }, ...pipeline.transforms],
+    }),
   );
   const address = /"msg":"https proxy starting","addr":"[^"]*:(\d+)"/;
   const main = new URL("../src/main.ts", import.meta.url).pathname;
   const running = await startProcess(process.execPath, [...nodeFlags, main, "start", "--config", file], {
-    env: { BENCH_CREDENTIAL: credential },
+    env: { BENCH_CREDENTIAL: credential, ...pipeline.env },
     ready: (errors) => address.test(errors),
   });
   const port = Number(address.exec(running.errors())?.[1]);

@@ -24,8 +24,18 @@ export interface WrkResult {
   readonly p99: number;
 }
 
+/** What wrk sends. */
+export interface WrkRequest {
+  readonly path: string;
+  readonly fields: Readonly<Record<string, string>>;
+  /** Lua file that sets method and body; `undefined` for a GET. */
+  readonly script?: string;
+}
+
+const small: WrkRequest = { path: "/small", fields: { Authorization: `Bearer ${placeholder}` } };
+
 /**
- * Keeps connections busy for some seconds with `GET /small`.
+ * Keeps connections busy for some seconds with one request, by default `GET /small`.
  * @throws {Error} when an answer was not 2xx or a connection failed
  */
 export async function wrk(
@@ -33,13 +43,18 @@ export async function wrk(
   target: Target,
   connections: number,
   seconds: number,
+  { path, fields, script }: WrkRequest = small,
 ): Promise<WrkResult> {
   const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "--timeout", "10s"];
-  const headers = ["-H", `Host: ${target.host}`, "-H", `Authorization: Bearer ${placeholder}`];
+  if (script !== undefined) args.push("-s", script);
+  const headers = Object.entries({ Host: target.host, ...fields }).flatMap(([name, value]) => [
+    "-H",
+    `${name}: ${value}`,
+  ]);
   const output = await new Promise<string>((resolve, reject) => {
     execFile(
       program,
-      [...args, ...headers, `https://localhost:${target.port}/small`],
+      [...args, ...headers, `https://localhost:${target.port}${path}`],
       (error, stdout, stderr) => {
         if (error) reject(new Error(`wrk failed: ${stderr || error.message}`));
         else resolve(stdout);
