@@ -37,6 +37,7 @@ export const reasons = [
   "region_not_allowed",
   "service_not_allowed",
   "action_not_allowed",
+  "metadata_flavor_missing",
   "scope_host_mismatch",
   "credential_unavailable",
   "body_read_failed",

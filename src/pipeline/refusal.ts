@@ -108,7 +108,9 @@ const sentences: Record<Reason, (host: string) => string> = {
   region_not_allowed: () => `Requests to this AWS region are not allowed by this proxy's policy. ${askRule}`,
   service_not_allowed: () =>
     `Requests to this AWS service are not allowed by this proxy's policy. ${askRule}`,
-  action_not_allowed: () => `This AWS operation is not allowed by this proxy's policy. ${askRule}`,
+  action_not_allowed: () => `This API operation is not allowed by this proxy's policy. ${askRule}`,
+  metadata_flavor_missing: () =>
+    "Requests to Google's metadata server must have the header Metadata-Flavor: Google.",
   scope_host_mismatch: (host) =>
     `The request is signed for another AWS region or service than ${host} belongs to.`,
   credential_unavailable: (host) => `The credential for ${host} cannot be had at the moment. ${askOperator}`,

@@ -3,6 +3,8 @@ import { allowlist } from "./allowlist.ts";
 import { annotate } from "./annotate.ts";
 import { awsAuth } from "./aws-auth/index.ts";
 import { bodyCapture } from "./body-capture.ts";
+import { gcpAuth } from "./gcp/gcp-auth.ts";
+import { gcpIdToken } from "./gcp/gcp-id-token.ts";
 import { headerAllowlist } from "./header-allowlist.ts";
 import { hmacSign } from "./hmac-sign/index.ts";
 import { oauthToken } from "./oauth-token/index.ts";
@@ -14,6 +16,8 @@ export const transformKinds: readonly TransformKind[] = [
   annotate,
   awsAuth,
   bodyCapture,
+  gcpAuth,
+  gcpIdToken,
   headerAllowlist,
   hmacSign,
   oauthToken,

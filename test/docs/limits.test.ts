@@ -45,6 +45,11 @@ const constants: Readonly<Record<string, readonly [constant: string, unit: strin
   "Any other template, and what it gives": ["maxTemplate", "kB"],
   "Nesting in a template": ["maxDepth", ""],
   "A form that `oauth_token` looks at before it answers for a token endpoint": ["maxFormBytes", "kB"],
+  "A request that `gcp_auth` or `gcp_id_token` looks at before it answers for Google's token endpoint": [
+    "maxBytes",
+    "MiB",
+  ],
+  "A credentials file of `gcp_auth`": ["maxBytes", "kB"],
   "The beginning of a body in the audit record": ["defaultLimit", "bytes"],
   "A credential": ["maxValueBytes", "kB"],
   "An answer of a secret store": ["maxAnswerBytes", "MiB"],
