@@ -33,8 +33,8 @@ export interface Pipeline {
   /** Entries of `transforms`, below the policy. */
   readonly transforms: readonly object[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Further ports of `localhost` that may be reached. */
-  readonly ports?: readonly number[];
+  /** Ports of `localhost` that may be reached. */
+  readonly ports: readonly number[];
 }
 
 /**
@@ -126,13 +126,13 @@ function idToken(): string {
 }
 
 /** The transform that the other benchmarks measure: one placeholder swapped in one header. */
-export function swap(origin: Origin): Pipeline {
+export function swap(...ports: readonly number[]): Pipeline {
   const config = {
     source: { type: "env", var: "BENCH_CREDENTIAL" },
     replace: { proxy_value: placeholder, match_headers: ["Authorization"] },
-    rules: [{ host: `localhost:${origin.port}` }],
+    rules: ports.map((port) => ({ host: `localhost:${port}` })),
   };
-  return { name: "sallyport", transforms: [{ name: "secrets", config: { secrets: [config] } }] };
+  return { name: "sallyport", ports, transforms: [{ name: "secrets", config: { secrets: [config] } }] };
 }
 
 /** Sallyport with its listener for redirected TLS, a policy, a placeholder to swap and an audit file. */
@@ -141,16 +141,13 @@ export async function startSallyport(
   keys: Keys,
   origin: Origin,
   nodeFlags: readonly string[],
-  pipeline: Pipeline = swap(origin),
+  pipeline: Pipeline = swap(origin.port),
 ): Promise<Contestant> {
   const home = join(directory, pipeline.name);
   mkdirSync(home);
   const file = join(home, "proxy.yaml");
   const methods = ["GET", "PUT", "POST"];
-  const rules = [origin.port, ...(pipeline.ports ?? [])].map((port) => ({
-    host: `localhost:${port}`,
-    methods,
-  }));
+  const rules = pipeline.ports.map((port) => ({ host: `localhost:${port}`, methods }));
   writeFileSync(
     file,
     // JSON is YAML, too.

@@ -15,14 +15,16 @@ import {
 import { makeKeys } from "./keys.ts";
 import { newConnections, type Target, transfers, wrk } from "./load.ts";
 import { describeMachine, findProgram, measure } from "./machine.ts";
+import { benchMechanisms } from "./mechanisms.ts";
 import { medianSample, type Result, resultTable, type Sample, targetLines } from "./report.ts";
 
 const usage = `npm run bench -- [options]
+  --mechanisms   what each credential mechanism costs beside the plain swap, in place of all this
   --smoke        a second of everything at 16 connections: proves that it works
-  --only NAME    only scenarios whose name begins so
+  --only NAME    only scenarios (or mechanisms) whose name begins so
   --seconds N    length of a round with kept connections (5)
   --rounds N     rounds per contestant, of which the median counts (3)
-  --write        put the result into bench/RESULTS.md
+  --write        put the result into bench/RESULTS.md, or bench/MECHANISMS.md
   --profile DIR  write a CPU profile of Sallyport there, for Chrome's developer tools
   --require      fail where nginx, wrk or openssl are missing, instead of skipping`;
 
@@ -37,6 +39,7 @@ interface Scenario {
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
+      mechanisms: { type: "boolean", default: false },
       smoke: { type: "boolean", default: false },
       only: { type: "string", default: "" },
       seconds: { type: "string", default: "5" },
@@ -58,6 +61,17 @@ async function main(): Promise<number> {
   }
   const rounds = values.smoke ? 1 : Number(values.rounds);
   const seconds = values.smoke ? 1 : Number(values.seconds);
+  const flags = values.profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${values.profile}`];
+  if (values.mechanisms) {
+    const { smoke, only, write } = values;
+    const megabytes = smoke ? 64 : 1024;
+    const options = { nginx, wrk: wrkProgram, seconds, rounds, only, megabytes, nodeFlags: flags };
+    const { tables, targets, missed } = await benchMechanisms(options);
+    console.log(`${tables.join("\n\n")}\n\n${targets.join("\n")}`);
+    if (smoke) return 0;
+    if (write) writeMechanisms(tables, targets, describeMachine(nginx, wrkProgram));
+    return missed === 0 ? 0 : 1;
+  }
   const scenarios = (values.smoke ? smokeScenarios(wrkProgram) : allScenarios(wrkProgram, seconds)).filter(
     ({ name }) => name.startsWith(values.only),
   );
@@ -67,7 +81,6 @@ async function main(): Promise<number> {
     );
     return 2;
   }
-  const flags = values.profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${values.profile}`];
   const results = await runAll(nginx, scenarios, rounds, flags);
   const table = resultTable(results);
   console.log(table);
@@ -224,6 +237,30 @@ ${targets.join("\n")}
 \`\`\`
 `;
   writeFileSync(new URL("RESULTS.md", import.meta.url), text);
+}
+
+function writeMechanisms(
+  tables: readonly string[],
+  targets: readonly string[],
+  machine: readonly (readonly [string, string])[],
+): void {
+  const text = `# What the mechanisms cost
+
+Written by \`npm run bench -- --mechanisms --write\`. Each mechanism and the plain swap of a placeholder take turns in the
+same run, at 64 connections, with a POST of 1 kB; tokens are minted and credentials read before the first round that counts. CPU
+is processor time of the proxy for one request. The uploads are 1 GiB each.
+
+| | |
+|---|---|
+${machine.map(([key, value]) => `| ${key} | ${value} |`).join("\n")}
+
+${tables.join("\n\n")}
+
+\`\`\`
+${targets.join("\n")}
+\`\`\`
+`;
+  writeFileSync(new URL("MECHANISMS.md", import.meta.url), text);
 }
 
 function names(scenarios: readonly Scenario[]): string {
