@@ -39,6 +39,7 @@ const constants: Readonly<Record<string, readonly [constant: string, unit: strin
   "A token whose issuer does not say how long it lives": ["unknownLifetimeMs", "h"],
   "Audit lines gathered for one write": ["lingerMs", "ms"],
   "A write of the audit or the log that does not move": ["stallMs", "s"],
+  "Bytes of a stream that wait for a peer to read": ["maxWaiting", "kB"],
   "An unread request body that is read to keep the connection": ["drainUpTo", "kB"],
   "A ClientHello": ["maxClientHello", "kB"],
   "The text that `hmac_sign` signs": ["maxMessage", "MiB"],
