@@ -39,7 +39,9 @@ function sandbox(transforms: readonly Transform[]) {
       method: init.method ?? "GET",
       url: target.href,
       headers: [...new Headers(init.headers)],
-      ...(init.body === undefined || init.body === null ? {} : { body: (init.body as string | URLSearchParams).toString() }),
+      ...(init.body === undefined || init.body === null
+        ? {}
+        : { body: (init.body as string | URLSearchParams).toString() }),
     });
     for (const transform of transforms) {
       const verdict: Verdict = await transform.onRequest?.(exchange);
