@@ -67,12 +67,6 @@ export class AuditLog {
     return this.lines;
   }
 
-  /** The file was moved away; go on with the new one. */
-  rotated(): void {
-    this.read();
-    this.#offset = 0;
-  }
-
   /**
    * The records of one client connection, tunnel included, once there are `count`. That it never became more is
    * checked at the end, by {@link check}: a record too many comes late or not at all.

@@ -72,10 +72,19 @@ export async function startSallyport({ folder, config, env = {}, canary }: Start
   });
   listenTo(child, canary, log, stray);
   const diagnosis = () => `${stray.join("\n")}\n${log.map((line) => JSON.stringify(line)).join("\n")}`;
-  await eventually("sallyport listens", () => {
-    if (over) throw new Error(`sallyport ended at once:\n${diagnosis()}`);
-    return log.some(({ msg }) => msg === "transform pipeline");
-  });
+  try {
+    await eventually(
+      "sallyport listens",
+      () => {
+        if (over) throw new Error(`sallyport ended at once:\n${diagnosis()}`);
+        return log.some(({ msg }) => msg === "transform pipeline");
+      },
+      30_000,
+    );
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw error;
+  }
 
   return {
     pid: child.pid as number,

@@ -95,6 +95,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   const secure = await startUpstream({ tls: { cert: leaf.certPem, key: leaf.keyPem } });
   const plain = await startUpstream();
   const facts: Facts = { securePort: secure.port, plainPort: plain.port, folder };
+  const others: Sallyport[] = [];
   const start = (name: string, { config, env = {} }: WorldOptions) =>
     startSallyport({
       folder: join(folder, name),
@@ -136,7 +137,11 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       return startTls(context, await openRaw(context, https as Address, authority), choices);
     },
     absolute: (authority = plainAuthority) => openAbsolute(context, http as Address, authority),
-    another: start,
+    async another(name, more) {
+      const other = await start(name, more);
+      others.push(other);
+      return other;
+    },
   };
   after(async () => {
     for (const client of context.clients) client.close();
@@ -144,7 +149,8 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       await proxy.stop();
       canary.check();
     } finally {
-      await proxy.kill();
+      // Those of tests that failed; a process left behind would keep this one alive.
+      await Promise.all([proxy, ...others].map((one) => one.kill()));
       await Promise.all([secure.close(), plain.close(), dns.close()]);
       rmSync(folder, { recursive: true, force: true });
     }
