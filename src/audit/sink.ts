@@ -1,6 +1,6 @@
 import { LineWriter, standardError } from "../log/lines.ts";
 import { paintFor } from "../log/terminal.ts";
-import { serializeRecord } from "./serialize.ts";
+import { writeRecord } from "./serialize.ts";
 import { describeRecord } from "./text.ts";
 import type { AuditRecord, AuditSink } from "./types.ts";
 
@@ -65,8 +65,11 @@ export function createAuditSink(options: AuditSinkOptions): LineAuditSink {
 
   return {
     write(record: AuditRecord): void {
-      const line = format === "text" ? describeRecord(record, paint) : serializeRecord(record);
-      if (!writer.write(`${line}\n`)) lost++;
+      const taken =
+        format === "text"
+          ? writer.write(`${describeRecord(record, paint)}\n`)
+          : writer.append((out) => writeRecord(record, out));
+      if (!taken) lost++;
     },
     get healthy() {
       return onFailure === "report" || !writer.failing;

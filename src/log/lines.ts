@@ -1,4 +1,5 @@
 import * as fs from "node:fs";
+import { LineBuffer } from "./line-buffer.ts";
 
 export interface OutageWatcher {
   /** Nothing can be written at the moment; said once until `recovered`. */
@@ -53,9 +54,10 @@ export class LineWriter {
   readonly #stallMs: number;
   readonly #watchers = new Set<OutageWatcher>();
 
-  /** Lines that wait for the next batch. */
-  #text = "";
-  #textLines = 0;
+  /** Lines that wait for the next batch, and the memory of the last one, which is the next one's. */
+  #gathered = new LineBuffer();
+  #spare = new LineBuffer();
+  #gatheredLines = 0;
   /** What is being written, or failed to be. */
   #batch: Batch | undefined;
   #lost = 0;
@@ -100,15 +102,24 @@ export class LineWriter {
 
   /** Takes one line, newline included. False when it was dropped since too much waits already (I12). */
   write(line: string): boolean {
-    const waiting = this.#text.length + (this.#batch?.bytes.length ?? 0);
-    if (this.#closed || waiting + line.length > this.#maxWaiting) {
+    return this.#take(line.length, (out) => out.text(line));
+  }
+
+  /** As {@link write}, for a line that is made where it is kept. `compose` adds the whole line or nothing. */
+  append(compose: (out: LineBuffer) => void): boolean {
+    return this.#take(0, compose);
+  }
+
+  #take(size: number, compose: (out: LineBuffer) => void): boolean {
+    const waiting = this.#gathered.length + (this.#batch?.bytes.length ?? 0);
+    if (this.#closed || waiting + size > this.#maxWaiting) {
       this.#lost++;
       if (!this.#closed) this.#fail(`more than ${this.#maxWaiting} bytes wait to be written`);
       return false;
     }
-    this.#text += line;
-    this.#textLines++;
-    if (this.#text.length >= fullBatch) {
+    compose(this.#gathered);
+    this.#gatheredLines++;
+    if (this.#gathered.length >= fullBatch) {
       this.#pump();
     } else {
       this.#linger ??= setTimeout(() => {
@@ -134,7 +145,7 @@ export class LineWriter {
 
   /** Resolves when everything taken so far is written, or cannot be within two seconds. */
   async flush(): Promise<void> {
-    if (this.#closed || (this.#text === "" && this.#batch === undefined && !this.#busy)) return;
+    if (this.#closed || (this.#gathered.length === 0 && this.#batch === undefined && !this.#busy)) return;
     const done = new Promise<void>((resolve) => {
       const deadline = setTimeout(resolve, flushDeadlineMs);
       this.#flushWaiters.push(() => {
@@ -155,7 +166,7 @@ export class LineWriter {
       if (!this.#writeSync(this.#batch)) return;
       this.#batch = undefined;
     }
-    const last = this.#takeText();
+    const last = this.#takeGathered();
     if (last === undefined || this.#writeSync(last)) return;
     if (this.#busy) this.#lost += last.lines;
     else this.#batch = last;
@@ -168,17 +179,21 @@ export class LineWriter {
     this.#closed = true;
     this.#clearTimers();
     clearTimeout(this.#stall);
-    this.#lost += this.#textLines + (this.#batch?.lines ?? 0);
+    this.#lost += this.#gatheredLines + (this.#batch?.lines ?? 0);
     openWriters.delete(this);
     // A descriptor with a write that hangs is left to the end of the process.
     if (!this.#busy) await new Promise<void>((resolve) => fs.close(this.#fd, () => resolve()));
   }
 
-  #takeText(): Batch | undefined {
-    if (this.#text === "") return undefined;
-    const batch = { bytes: Buffer.from(this.#text), lines: this.#textLines, written: 0 };
-    this.#text = "";
-    this.#textLines = 0;
+  #takeGathered(): Batch | undefined {
+    if (this.#gathered.length === 0) return undefined;
+    const batch = { bytes: this.#gathered.bytes, lines: this.#gatheredLines, written: 0 };
+    const full = this.#gathered;
+    // The memory of the batch before this one is free once that is written.
+    this.#gathered = this.#batch === undefined ? this.#spare : new LineBuffer();
+    this.#gathered.clear();
+    this.#spare = full;
+    this.#gatheredLines = 0;
     return batch;
   }
 
@@ -210,7 +225,7 @@ export class LineWriter {
       this.#replaceFile();
       return;
     }
-    const batch = (this.#batch ??= this.#takeText());
+    const batch = (this.#batch ??= this.#takeGathered());
     if (batch === undefined) {
       this.#settle();
       return;
@@ -239,7 +254,7 @@ export class LineWriter {
       if (this.#failing) this.#recover();
     }
     // Lines that came in the meantime go at once when they are many or their time is up.
-    if (this.#batch !== undefined || this.#linger === undefined || this.#text.length >= fullBatch)
+    if (this.#batch !== undefined || this.#linger === undefined || this.#gathered.length >= fullBatch)
       this.#pump();
   }
 
