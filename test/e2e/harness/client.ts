@@ -67,7 +67,7 @@ let connections = 0;
  */
 async function connectFromOwnAddress({ host, port }: Address): Promise<Socket> {
   const number = ++connections;
-  const own = `127.8.${(number >> 8) & 255}.${number & 255}`;
+  const own = `127.${8 + (number >> 16)}.${(number >> 8) & 255}.${number & 255}`;
   const from = process.platform === "linux" ? { localAddress: own } : {};
   const socket = connectTcp({ host, port, ...from, noDelay: true, allowHalfOpen: true });
   await once(socket, "connect");

@@ -49,14 +49,17 @@ export interface StartOptions {
   /** Variables besides those any program needs. */
   readonly env?: Record<string, string>;
   readonly canary: Canary;
+  /** False where audit records are only to be counted. */
+  readonly remember?: boolean;
 }
 
 /** Starts it and waits until it listens. */
-export async function startSallyport({ folder, config, env = {}, canary }: StartOptions): Promise<Sallyport> {
+export async function startSallyport(options: StartOptions): Promise<Sallyport> {
+  const { folder, config, env = {}, canary, remember } = options;
   mkdirSync(folder, { recursive: true });
   const configFile = join(folder, "proxy.yaml");
   writeFileSync(configFile, JSON.stringify(config));
-  const audit = new AuditLog((config as { audit: { file: string } }).audit.file, canary);
+  const audit = new AuditLog((config as { audit: { file: string } }).audit.file, canary, remember);
   const child = spawn(process.execPath, [main, "start", "--config", configFile], {
     env: { ...systemEnv(), ...env },
     stdio: ["ignore", "pipe", "pipe"],

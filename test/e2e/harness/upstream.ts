@@ -60,6 +60,8 @@ export interface UpstreamOptions {
   readonly tls?: TlsOptions;
   readonly host?: string;
   readonly port?: number;
+  /** False for runs of so many requests that remembering them would show in the memory. */
+  readonly remember?: boolean;
   /** Called with every connection in place of reading requests from it. */
   readonly raw?: (socket: Socket, number: number) => void;
 }
@@ -107,17 +109,18 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
     for (;;) {
       const head = await readHead(reader);
       if (head === undefined) return;
-      const index = received.push(record(head, connection)) - 1;
+      let current = record(head, connection);
+      const index = options.remember === false ? -1 : received.push(current) - 1;
       let pending: Promise<Message> | undefined;
       const body = (): Promise<Message> => {
         pending ??= readBody(reader, head.fields, "none").then((part) => {
-          const whole = { ...(received[index] as Received), ...part };
-          received[index] = whole;
-          return whole;
+          current = { ...current, ...part };
+          if (index >= 0) received[index] = current;
+          return current;
         });
         return pending;
       };
-      const { method, target, fields, head: text } = received[index] as Received;
+      const { method, target, fields, head: text } = current;
       const script = scripts.get(target.split("?")[0] as string) ?? scripts.get("*") ?? ok;
       await script({
         method,

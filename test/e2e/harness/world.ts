@@ -63,6 +63,8 @@ export interface World {
   absolute(authority?: string): Promise<Client>;
   /** Starts another proxy with the same surroundings; the caller stops it. */
   another(name: string, options: WorldOptions): Promise<Sallyport>;
+  /** Stops everything; throws when a credential got out or the audit is not as expected. */
+  close(): Promise<void>;
 }
 
 /** Facts a configuration may be built from. */
@@ -77,10 +79,19 @@ export interface WorldOptions {
   readonly config?: (facts: Facts) => Record<string, unknown>;
   /** Variables of the proxy besides `E2E_KEY`, which holds the credential. */
   readonly env?: Record<string, string>;
+  /** False where the upstreams are to forget their requests. */
+  readonly remember?: boolean;
 }
 
 /** Opens a world that is closed, and checked, after the last test of the file. */
 export async function openWorld(options: WorldOptions = {}): Promise<World> {
+  const world = await createWorld(options);
+  after(() => world.close());
+  return world;
+}
+
+/** A world outside of a test file. */
+export async function createWorld(options: WorldOptions = {}): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), "sallyport-e2e-"));
   const canary = new Canary();
   const credential = canary.secret("key");
@@ -92,8 +103,9 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   writeFileSync(join(folder, "upstream-ca.crt"), upstreamCa.certPem);
   const leaf = makeLeaf(upstreamCa, [...secureHosts, "127.0.0.1"]);
   const dns = await startDns((name) => (name.endsWith(".e2e.test") ? ["127.0.0.1"] : "nxdomain"));
-  const secure = await startUpstream({ tls: { cert: leaf.certPem, key: leaf.keyPem } });
-  const plain = await startUpstream();
+  const { remember = true } = options;
+  const secure = await startUpstream({ tls: { cert: leaf.certPem, key: leaf.keyPem }, remember });
+  const plain = await startUpstream({ remember });
   const facts: Facts = { securePort: secure.port, plainPort: plain.port, folder };
   const others: Sallyport[] = [];
   const start = (name: string, { config, env = {} }: WorldOptions) =>
@@ -102,6 +114,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       config: merge(standardConfig(facts, name, dns.address), config?.(facts) ?? {}),
       env: { E2E_KEY: credential, ...env },
       canary,
+      remember,
     });
   const proxy = await start("proxy", options);
   const context: ClientContext = { canary, ca: proxyCa.certPem, clients: new Set() };
@@ -142,19 +155,19 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       others.push(other);
       return other;
     },
+    async close() {
+      for (const client of context.clients) client.close();
+      try {
+        await proxy.stop();
+        canary.check();
+      } finally {
+        // Those of tests that failed; a process left behind would keep this one alive.
+        await Promise.all([proxy, ...others].map((one) => one.kill()));
+        await Promise.all([secure.close(), plain.close(), dns.close()]);
+        rmSync(folder, { recursive: true, force: true });
+      }
+    },
   };
-  after(async () => {
-    for (const client of context.clients) client.close();
-    try {
-      await proxy.stop();
-      canary.check();
-    } finally {
-      // Those of tests that failed; a process left behind would keep this one alive.
-      await Promise.all([proxy, ...others].map((one) => one.kill()));
-      await Promise.all([secure.close(), plain.close(), dns.close()]);
-      rmSync(folder, { recursive: true, force: true });
-    }
-  });
   return world;
 }
 
