@@ -100,8 +100,7 @@ function untilStopped(
       if (stopping) {
         logger.warn("stopped at once by a second signal");
         proxy.flushSync();
-        resolve(1);
-        return;
+        process.exit(1);
       }
       stopping = true;
       logger.info("received signal, shutting down", { signal });
@@ -115,7 +114,8 @@ function untilStopped(
       const at = stack?.split("\n").find((line) => line.trimStart().startsWith("at ")) ?? "";
       logger.error("fatal error", { error: `${name} ${at.trim()}` });
       proxy.flushSync();
-      resolve(1);
+      // Nothing is served in a state that nobody knows.
+      process.exit(1);
     };
     process.on("uncaughtException", crash);
     process.on("unhandledRejection", crash);
