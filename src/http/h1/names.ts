@@ -14,6 +14,11 @@ const maxSharedLength = 64;
  */
 const slots: (FieldName | undefined)[] = Array.from({ length: slotCount });
 
+/** The method at the beginning of a head's text, shared likewise: what compares it to a set of names hashes it once. */
+export function methodAt(text: string, end: number): string {
+  return fieldNameAt(text, 0, end).name;
+}
+
 /**
  * The field name at a place in a head's text. Common names come as shared strings: looking one up among those
  * costs a third of a Map, and comparing it later is comparing pointers.

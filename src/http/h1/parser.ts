@@ -5,6 +5,7 @@ import { announcedFraming, closeBody, framingFields, isForbiddenTrailer, noBody 
 import type { H1Limits } from "./limits.ts";
 import { type After, type MessageEvents, MessageParser } from "./message-parser.ts";
 import { RequestLine, StatusLine } from "./start-line.ts";
+import { methodAt } from "./names.ts";
 
 export type { MessageEvents, Phase } from "./message-parser.ts";
 
@@ -26,7 +27,7 @@ export class RequestParser extends MessageParser<RequestHead> {
     if (fields.hostCount === 0 && version === 11) {
       throw this.refuse(400, "invalid_host", "Host is missing; HTTP/1.1 requires it");
     }
-    const method = text.slice(0, methodEnd);
+    const method = methodAt(text, methodEnd);
     // Whoever ignores its framing reads the body as the first bytes of the tunnel (RFC 9110 section 9.3.6).
     if (method === "CONNECT" && (fields.chunked || (fields.contentLength ?? 0) > 0)) {
       throw this.refuse(400, "malformed_request", "CONNECT with a body");
