@@ -29,7 +29,6 @@ export const reasons = [
   "secret_invalid",
   "plaintext_upstream",
   "token_unavailable",
-  "signing_failed",
   "missing_sigv4",
   "sigv4a_not_supported",
   "event_stream_not_supported",

@@ -50,7 +50,7 @@ async function quickstart(once: boolean, io: Io): Promise<number> {
     service = await demoService(upstreamCa, (authorization) => seen.push(authorization));
     const { port } = service.address() as AddressInfo;
     // The credential is where an operator's would be: in the environment of the proxy alone.
-    const env = { ...io.env, SALLYPORT_DEMO_KEY: credential };
+    const env = { ...ownEnvironment(io.env), SALLYPORT_DEMO_KEY: credential };
     proxy = await startProxy(port, upstreamCa, once, env);
     const url = `https://${host}:${port}/v1/hello`;
     const proxyUrl = `http://${proxy.addresses.tunnel}`;
@@ -142,6 +142,12 @@ transforms:
 `;
 }
 
+/** The environment without what an operator set for a proxy of theirs. */
+function ownEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const theirs = /^(SALLYPORT|IRON)_|^(https?|no)_proxy$/i;
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !theirs.test(name)));
+}
+
 interface Way {
   readonly url: string;
   readonly proxyUrl: string;
@@ -187,7 +193,7 @@ interface ClientCommand {
 
 function curlCommand({ url, proxyUrl, caPath }: Way): ClientCommand {
   const auth = `Authorization: Bearer ${placeholder}`;
-  const args = ["-sS", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}"];
+  const args = ["-sS", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", ""];
   return { command: "curl", args: [...args, "-x", proxyUrl, "--cacert", caPath, "-H", auth, url], env: {} };
 }
 

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { formatIssue } from "../config/issues.ts";
+import { formatIssue, placeText } from "../config/issues.ts";
 import { type LoadResult, loadConfig } from "../config/load.ts";
 import type { Config } from "../config/types.ts";
 import { createLogger, type Logger, resolveFormat } from "../log/logger.ts";
@@ -42,8 +42,7 @@ async function start(file: string | undefined, io: Io): Promise<number> {
     format: resolveFormat(config.log.format, process.stderr.isTTY),
   });
   for (const issue of loaded.issues) {
-    if (issue.severity === "warning")
-      logger.warn(issue.message, { at: `${issue.file}:${issue.line}:${issue.column}` });
+    if (issue.severity === "warning") logger.warn(issue.message, { at: placeText(issue) });
   }
   let proxy: Proxy;
   try {

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { z } from "zod";
 import { defaultH1Limits } from "../http/h1/limits.ts";
 import {
@@ -32,13 +33,13 @@ const dns = z
     proxy_ip: text("IPv4 address given as the answer for every name: the proxy's own, as workloads see it"),
     upstream_resolver: z
       .string()
-      .refine((value) => value === "" || (parseHostPort(value)?.host ?? "") !== "", {
-        error: "must be HOST:PORT, such as 10.0.0.2:53",
+      .refine((value) => value === "" || isIP(value) > 0 || isIP(parseHostPort(value)?.host ?? "") > 0, {
+        error: "must be the IP address of a DNS server, with or without a port, such as 10.0.0.2:53",
         params: { subject: "subject" },
       })
       .transform((value): string | undefined => (value === "" ? undefined : value))
       .optional()
-      .describe("HOST:PORT of the resolver for names of upstreams; the system's when absent"),
+      .describe("IP address and port of the resolver for names of upstreams; the system's when absent"),
     passthrough: z
       .array(z.string())
       .default([])

@@ -11,7 +11,7 @@ export function listenHttp(
   at: { readonly host: string | undefined; readonly port: number },
   context: ListenerContext,
 ): Promise<Listener> {
-  return listen("proxy.http_listen", at, context, (socket) => {
+  return listen("proxy.http_listen", "http", at, context, (socket) => {
     serveHttp(socket, plainFacts(socket), context);
   });
 }

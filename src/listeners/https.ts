@@ -9,7 +9,7 @@ export function listenHttps(
   at: { readonly host: string | undefined; readonly port: number },
   context: ListenerContext,
 ): Promise<Listener> {
-  return listen("proxy.https_listen", at, context, (socket) => {
+  return listen("proxy.https_listen", "tls", at, context, (socket) => {
     serveTls(
       socket,
       undefined,

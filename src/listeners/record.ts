@@ -30,7 +30,8 @@ export function connectionRecord(
     method: event.method,
     path: "",
     remoteAddress: client.remoteAddress,
-    sni: client.sni ?? "",
+    // iron-proxy's records of CONNECT have the host here, and tools read it.
+    sni: client.sni ?? (tunnel?.kind === "connect" ? tunnel.authority.host.name : ""),
     mode: "mitm",
     action: event.action,
     status: event.status,

@@ -1,5 +1,8 @@
 import { type AddressInfo, createServer, type Socket } from "node:net";
+import { joinHead, responseHeadText } from "../http/h1/write.ts";
+import { refusal } from "../pipeline/refusal.ts";
 import type { ListenerContext } from "./context.ts";
+import { connectionRecord } from "./record.ts";
 
 /** A bound port. */
 export interface Listener {
@@ -20,18 +23,19 @@ export class ListenError extends Error {
 /**
  * Binds a port and hands every connection on.
  * @param what name of the listener for error messages, as its configuration key
+ * @param speaks what a client expects to hear first, where a connection is one too many
  * @throws {ListenError}
  */
 export async function listen(
   what: string,
+  speaks: "http" | "tls",
   at: { readonly host: string | undefined; readonly port: number },
   context: ListenerContext,
   onSocket: (socket: Socket) => void,
 ): Promise<Listener> {
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     if (!context.connections.admit(socket)) {
-      context.debug("connection refused: as many are open as proxy.limits.max_connections allows");
-      socket.destroy();
+      refuseConnection(socket, speaks, context);
       return;
     }
     onSocket(socket);
@@ -49,6 +53,29 @@ export async function listen(
   server.on("error", (error) => context.debug("accept failed", { listener: what, error: error.message }));
   const { address: ip, port } = server.address() as AddressInfo;
   return { address: text(ip, port), ip, port, close: () => void server.close() };
+}
+
+/** Closes a connection that is one too many, with an answer where the client would understand one. */
+function refuseConnection(socket: Socket, speaks: "http" | "tls", context: ListenerContext): void {
+  const reason = context.connections.draining ? "draining" : "overloaded";
+  const requestId = context.nextId();
+  const client = {
+    remoteAddress: remoteAddress(socket),
+    sni: undefined,
+    tls: undefined,
+    tunnel: undefined,
+    caller: undefined,
+  };
+  const status = speaks === "http" ? 503 : 0;
+  const event = { method: "", host: "", action: "reject", status, reason } as const;
+  context.audit.write(connectionRecord(requestId, { client, tunnel: undefined }, event));
+  socket.on("error", () => {});
+  if (speaks === "http") {
+    const { reason: phrase, headers, body } = refusal({ status: 503, reason, requestId });
+    const framing = { kind: "length", length: body.length } as const;
+    socket.write(joinHead(responseHeadText(503, phrase, headers, framing, "close"), body));
+  }
+  socket.destroySoon();
 }
 
 /** `ip:port` of the peer; IPv4-mapped addresses as IPv4. */

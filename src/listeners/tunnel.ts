@@ -24,7 +24,7 @@ export function listenTunnel(
   at: { readonly host: string | undefined; readonly port: number },
   context: ListenerContext,
 ): Promise<Listener> {
-  return listen("proxy.tunnel_listen", at, context, (socket) => {
+  return listen("proxy.tunnel_listen", "http", at, context, (socket) => {
     const facts = plainFacts(socket);
     serveHttp(socket, facts, context, (exchange) => onConnect(exchange, facts, context));
   });

@@ -97,7 +97,6 @@ const sentences: Record<Reason, (host: string) => string> = {
     `The credential for ${host} cannot be used where the request wants it. ${askOperator}`,
   plaintext_upstream: (host) => `A credential is never sent to ${host} over plain HTTP. Use https.`,
   token_unavailable: (host) => `No token for ${host} could be had. ${askOperator}`,
-  signing_failed: (host) => `The request to ${host} could not be signed. ${askOperator}`,
   missing_sigv4: () =>
     "The request must be signed with Signature Version 4 (placeholder keys will do), so that its region and service are known.",
   sigv4a_not_supported: () =>

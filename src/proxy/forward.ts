@@ -11,7 +11,12 @@ import type { Decision, Pipeline } from "../pipeline/pipeline.ts";
 import { refusal, rejectionAnswer, syntheticAnswer } from "../pipeline/refusal.ts";
 import type { Caller, Client } from "../pipeline/types.ts";
 import type { Reason } from "../reasons.ts";
-import { type ConnectionInfo, type Upstream, UpstreamError, type UpstreamHandlers } from "../upstream/index.ts";
+import {
+  type ConnectionInfo,
+  type Upstream,
+  UpstreamError,
+  type UpstreamHandlers,
+} from "../upstream/index.ts";
 import { emptyFacts, exchangeRecord, type Outcome } from "./record.ts";
 import { RequestAuthorityError, requestAuthority } from "./request-authority.ts";
 

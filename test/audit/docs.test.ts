@@ -26,7 +26,6 @@ const examples: Readonly<Record<string, AuditRecord>> = {
         annotations: { swapped: [{ secret: "EXAMPLE_API_KEY", locations: ["header:Authorization"] }] },
       },
     ],
-    responseTraces: [allowlist],
   }),
   "A refused request": auditRecord({
     host: "other.example",
@@ -80,7 +79,6 @@ const examples: Readonly<Record<string, AuditRecord>> = {
     reused: false,
     reason: "client_disconnected",
     requestTraces: [allowlist],
-    responseTraces: [allowlist],
   }),
   "A tunnel": auditRecord({
     ...none,
