@@ -87,7 +87,7 @@ async function sentUpstream(path: string, name: string): Promise<string[]> {
   return valuesOf((await secure.request(path)).fields, name);
 }
 
-test("I7: the placeholder is swapped where the entry says, and left alone everywhere else", async () => {
+test("I7 attack 43: the placeholder is swapped where the entry says, and left alone everywhere else", async () => {
   const fields = [
     `Authorization: Bearer ${placeholder}`,
     `X-Api-Key: ${placeholder}`,

@@ -133,6 +133,16 @@ test("I13: after a rename and HUP, USR1 or USR2 the audit goes on in a new file,
   await proxy.stop();
 });
 
+test("attack 50: no signal opens node's inspector, which would show every credential", async () => {
+  const proxy = await world.another("inspector", {});
+  proxy.signal("SIGUSR1");
+  const client = await clientOf(proxy);
+  assert.equal((await client.request("GET", "/inspected")).status, 200);
+  client.close();
+  // It would say "Debugger listening on" where only lines of the log may stand.
+  await proxy.stop();
+});
+
 test("SIGTERM lets a slow answer finish, takes no new connection, and ends with 0", async () => {
   const proxy = await world.another("drain", { config: () => ({ proxy: { shutdown_timeout: "10s" } }) });
   const [client, idle] = [await clientOf(proxy), await clientOf(proxy)];
