@@ -19,9 +19,9 @@ const env: NodeJS.ProcessEnv = { ...process.env };
 for (const name of Object.keys(env)) {
   if (/^(https?|no|all)_proxy$/i.test(name) || /^(SALLYPORT|IRON|OP)_/.test(name)) delete env[name];
 }
-const { status } = spawnSync(
-  process.execPath,
-  ["--test", "--test-timeout=120000", ...files],
-  { cwd: root, stdio: "inherit", env },
-);
+const { status } = spawnSync(process.execPath, ["--test", "--test-timeout=120000", ...files], {
+  cwd: root,
+  stdio: "inherit",
+  env,
+});
 process.exit(status ?? 1);
