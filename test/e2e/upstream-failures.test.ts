@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { connect, type Socket } from "node:net";
-import { after, test } from "node:test";
+import { after, describe, test } from "node:test";
 import * as x509 from "../../src/tls/x509.ts";
 import { makeCa, makeLeaf } from "../helpers/pki.ts";
 import { type Answer, valueOf } from "./harness/message.ts";
@@ -179,21 +179,24 @@ const legs: readonly Failure[] = [
   },
 ];
 
-for (const { what, authority, status, reason, says } of legs) {
-  test(`I14: ${what}: ${status} ${reason}`, async () => {
-    const client = await world.connect(authority);
-    const answer = await client.request("GET", "/leg", { fields });
-    checkFailure(answer, { status, reason, says });
-    const line = await proxy.audit.last(client, 2);
-    assert.equal(line.audit.action, "error");
-    assert.equal(line.audit.status_code, status);
-    assert.equal(line.audit.reason, reason);
-    assert.notEqual(line.error ?? "", "");
-    // The client's connection is not to blame and stays.
-    assert.equal((await client.request("OPTIONS", "/leg", { fields })).status, status);
-    await proxy.audit.of(client, 3);
-  });
-}
+// Together: much of it is waiting for the proxy's patience to end.
+describe("legs", { concurrency: true }, () => {
+  for (const { what, authority, status, reason, says } of legs) {
+    test(`I14: ${what}: ${status} ${reason}`, async () => {
+      const client = await world.connect(authority);
+      const answer = await client.request("GET", "/leg", { fields });
+      checkFailure(answer, { status, reason, says });
+      const line = await proxy.audit.last(client, 2);
+      assert.equal(line.audit.action, "error");
+      assert.equal(line.audit.status_code, status);
+      assert.equal(line.audit.reason, reason);
+      assert.notEqual(line.error ?? "", "");
+      // The client's connection is not to blame and stays.
+      assert.equal((await client.request("OPTIONS", "/leg", { fields })).status, status);
+      await proxy.audit.of(client, 3);
+    });
+  }
+});
 
 function checkFailure(
   answer: Answer,
