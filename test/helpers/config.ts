@@ -1,6 +1,6 @@
 import { formatIssue, type Issue } from "../../src/config/issues.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import type { Config } from "../../src/config/types.ts";
+import type { Config, Listen } from "../../src/config/types.ts";
 
 /** The least a file needs. */
 export const ca = "tls: {ca_cert: ca.crt, ca_key: ca.key}\n";
@@ -26,4 +26,9 @@ export function embeddedConfig(env: NodeJS.ProcessEnv = {}): Config {
 
 export function errorsOf(issues: readonly Issue[]): string[] {
   return issues.filter((issue) => issue.severity === "error").map(formatIssue);
+}
+
+/** A listener as a file writes it. */
+export function address(listen: Listen): string {
+  return listen === "off" ? "off" : `${listen.host ?? ""}:${listen.port}`;
 }
