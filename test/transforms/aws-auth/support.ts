@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
+import type { BodySource } from "../../../src/http/body.ts";
 import type { Rejection } from "../../../src/pipeline/types.ts";
 import { makeAwsAuth } from "../../../src/transforms/aws-auth/index.ts";
 import { type Built, buildTransform, type FakeSource } from "../../helpers/build-transform.ts";
-import { type FakeExchange, fakeExchange, type FakeRequest } from "../../helpers/exchange.ts";
+import { type FakeExchange, fakeExchange, type FakeRequest, streamedBody } from "../../helpers/exchange.ts";
 
 /** The keys of Amazon's published examples. */
 export const keys = {
@@ -17,6 +18,9 @@ export const staticKeys = {
   secret_access_key: { type: "test", name: "key" },
 };
 export const anyHost = { rules: [{ host: "*" }] };
+
+export const s3 = "https://bucket.s3.eu-west-1.amazonaws.com";
+export const dynamo = "https://dynamodb.us-east-1.amazonaws.com/";
 
 /** An `aws_auth` with the published keys, unless other sources are given. */
 export function awsAuthWith(
@@ -37,6 +41,11 @@ export function placeholderAuthorization(scope: string, headers = "host"): [stri
 
 export function signedBy(scope: string, request: FakeRequest): FakeExchange {
   return fakeExchange({ ...request, headers: [placeholderAuthorization(scope), ...(request.headers ?? [])] });
+}
+
+/** A body that is not in memory yet and whose length is known. */
+export function sourceOf(text: string, length: number | undefined = text.length): BodySource {
+  return { ...streamedBody(text), length };
 }
 
 /** Runs a transform and expects a refusal; checks that it says its reason everywhere. */
