@@ -5,8 +5,14 @@ export const requestFixtures: Record<string, Buffer> = {
   "a bare GET": lines("GET / HTTP/1.1", "Host: example.com", ""),
   "an empty line before the request": lines("", "GET / HTTP/1.1", "Host: example.com", ""),
   "an empty line before each of two requests": lines(
-    ...["", "GET /1 HTTP/1.1", "Host: h", ""],
-    ...["", "GET /2 HTTP/1.1", "Host: h", ""],
+    "",
+    "GET /1 HTTP/1.1",
+    "Host: h",
+    "",
+    "",
+    "GET /2 HTTP/1.1",
+    "Host: h",
+    "",
   ),
   "many fields": lines(
     "GET /a/b%2Fc?d=e&f HTTP/1.1",
