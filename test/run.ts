@@ -2,6 +2,7 @@
 
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -19,6 +20,8 @@ const env: NodeJS.ProcessEnv = { ...process.env };
 for (const name of Object.keys(env)) {
   if (/^(https?|no|all)_proxy$/i.test(name) || /^(SALLYPORT|IRON|OP)_/.test(name)) delete env[name];
 }
+// Every file is a process of its own; without the cache each would strip the types of the same sources again.
+env["NODE_COMPILE_CACHE"] ??= `${root}node_modules/.cache/sallyport-tests`;
 const { status } = spawnSync(process.execPath, ["--test", "--test-timeout=120000", ...files], {
   cwd: root,
   stdio: "inherit",

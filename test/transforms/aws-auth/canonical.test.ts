@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { canonicalizePath } from "../../../src/http/target.ts";
 import { sentRequest, verifySigV4 } from "../../helpers/sigv4.ts";
 import { awsAuthWith, keys, s3, signedBy, signs } from "./support.ts";
 
@@ -32,10 +33,17 @@ for (const [path, why] of paths) {
   }
 }
 
+/** Ambiguous paths (I3) are refused before anything is signed. */
+function isForwarded(part: string): boolean {
+  try {
+    return canonicalizePath(`/${encodeURIComponent(part)}`) !== "";
+  } catch {
+    return false;
+  }
+}
+
 test("agrees with another implementation about any path, query and header", async () => {
-  const text = fc
-    .string({ unit: "grapheme-composite", minLength: 1, maxLength: 8 })
-    .filter((part) => !/^\.+$/.test(part));
+  const text = fc.string({ unit: "grapheme-composite", minLength: 1, maxLength: 8 }).filter(isForwarded);
   const encoded = text.map((part) => encodeURIComponent(part));
   const value = fc.stringMatching(/^[!-~][ -~]{0,20}$/);
   const requests = fc.record({
