@@ -22,9 +22,13 @@ for (const name of Object.keys(env)) {
 }
 // Every file is a process of its own; without the cache each would strip the types of the same sources again.
 env["NODE_COMPILE_CACHE"] ??= `${root}node_modules/.cache/sallyport-tests`;
-const { status } = spawnSync(process.execPath, ["--test", "--test-timeout=120000", ...files], {
-  cwd: root,
-  stdio: "inherit",
-  env,
-});
+const { status } = spawnSync(
+  process.execPath,
+  ["--test", "--test-timeout=120000", `--test-concurrency=${availableParallelism()}`, ...files],
+  {
+    cwd: root,
+    stdio: "inherit",
+    env,
+  },
+);
 process.exit(status ?? 1);

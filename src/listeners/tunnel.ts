@@ -76,6 +76,8 @@ function onConnect(exchange: ServerExchange, facts: ConnectionFacts, context: Li
   } else decided(exchange, facts, tunnel, decision, context);
 }
 
+const established = "HTTP/1.1 200 Connection Established\r\n\r\n";
+
 function decided(
   exchange: ServerExchange,
   facts: ConnectionFacts,
@@ -84,8 +86,12 @@ function decided(
   context: ListenerContext,
 ): void {
   if (decision === undefined) {
-    record(exchange, { ...facts, tunnel }, context, { action: "allow", status: 200 });
-    inside(exchange.takeOver("HTTP/1.1 200 Connection Established\r\n\r\n"), tunnel, context);
+    record(exchange, { ...facts, tunnel }, context, {
+      action: "allow",
+      status: 200,
+      bytesOut: established.length,
+    });
+    inside(exchange.takeOver(established), tunnel, context);
     return;
   }
   const { verdict, by, error } = decision;
@@ -196,6 +202,7 @@ function record(
     id?: string;
     action: "allow" | "reject" | "stub" | "error";
     status: number;
+    bytesOut?: number;
     reason?: Reason | undefined;
     rejectedBy?: string | undefined;
     error?: string | undefined;

@@ -62,6 +62,8 @@ class Flow implements UpstreamHandlers {
   readonly #outcome: Outcome = emptyFacts();
   #exchange: ExchangeState | undefined;
   #sent: { cancel(): void } | undefined;
+  /** The client wants to speak WebSocket, which is told apart from what policy says of the request. */
+  #upgrade = false;
   #gone = false;
   #answered = false;
 
@@ -126,8 +128,7 @@ class Flow implements UpstreamHandlers {
       throw new Refused(417, "expectation_failed");
     }
     const upgrade = head.headers.get("upgrade");
-    if (upgrade !== undefined && hasToken(upgrade, "websocket"))
-      throw new Refused(501, "upgrade_not_supported");
+    this.#upgrade = upgrade !== undefined && hasToken(upgrade, "websocket");
     const hostIndex = head.headers.indexOf("host");
     const hostText = hostHeader(head.headers.valueAt(hostIndex), exchange);
     if (hostIndex < 0) head.headers.append("Host", hostText);
@@ -174,6 +175,7 @@ class Flow implements UpstreamHandlers {
   #decided(decision: Decision | undefined): void {
     if (this.#gone) return;
     if (decision !== undefined) this.#answerDecision(decision);
+    else if (this.#upgrade) this.#refuse(501, "upgrade_not_supported", "");
     else this.#send();
   }
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { overridingMethods } from "../pipeline/method-override.ts";
 import type { Rules } from "../pipeline/rules.ts";
 import type { Exchange, Rejection, Transform, TransformKind } from "../pipeline/types.ts";
 import { rulesSchema } from "./schemas.ts";
@@ -44,6 +45,9 @@ export const allowlist: TransformKind<typeof schema> = {
   },
 };
 
+/** Characters of an overriding method that the audit shows. */
+const maxMethodShown = 32;
+
 const hostNotAllowed: Rejection = { kind: "reject", status: 403, reason: "host_not_allowed" };
 const requestNotAllowed: Rejection = { kind: "reject", status: 403, reason: "request_not_allowed" };
 
@@ -57,7 +61,15 @@ function allowlistTransform(lists: readonly Rules[], warn: boolean): Transform {
     },
     onRequest(exchange) {
       const facts = factsOf(exchange);
-      for (const list of lists) if (list.match(facts)) return undefined;
+      if (matches(lists, facts)) {
+        // A POST that says it is a DELETE has to be allowed as both (attack 35).
+        const others = overridingMethods(exchange.request);
+        if (others.every((method) => matches(lists, { ...facts, method }))) return undefined;
+        exchange.annotate(
+          "method_override",
+          others.map((method) => method.slice(0, maxMethodShown)),
+        );
+      }
       const admitted = lists.some((list) => list.admits(exchange.authority));
       return refuse(exchange, admitted ? requestNotAllowed : hostNotAllowed, warn);
     },
@@ -70,6 +82,12 @@ function allowlistTransform(lists: readonly Rules[], warn: boolean): Transform {
       return [`allowlist: ${warn ? "would be refused without warn" : "refused"}: ${reasons}`];
     },
   };
+}
+
+/** A plain loop: it runs for every request. */
+function matches(lists: readonly Rules[], facts: Parameters<Rules["match"]>[0]): boolean {
+  for (const list of lists) if (list.match(facts)) return true;
+  return false;
 }
 
 function factsOf({ authority, request }: Exchange): Parameters<Rules["match"]>[0] {

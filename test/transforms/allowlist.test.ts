@@ -37,6 +37,31 @@ for (const [method, url, outcome] of requests) {
   });
 }
 
+const overrides: [headers: [string, string][], url: string, outcome: string][] = [
+  [[["X-HTTP-Method-Override", "DELETE"]], "https://git.test/repos/a", "request_not_allowed"],
+  [[["x-method-override", "put"]], "https://git.test/repos/a", "request_not_allowed"],
+  [
+    [
+      ["X-HTTP-Method", "GET"],
+      ["X-HTTP-Method", "DELETE"],
+    ],
+    "https://git.test/repos/a",
+    "request_not_allowed",
+  ],
+  [[], "https://git.test/repos/a?x=1&_method=DELETE", "request_not_allowed"],
+  [[], "https://git.test/repos/a?%5Fmethod=DELETE", "request_not_allowed"],
+  [[["X-HTTP-Method-Override", "get"]], "https://git.test/repos/a", "allowed"],
+  [[["X-HTTP-Method-Override", "DELETE"]], "https://api.example.com/", "allowed"],
+];
+for (const [headers, url, outcome] of overrides) {
+  const how = headers.map((field) => field.join(": ")).join(", ");
+  test(`attack 35: a POST to ${url} that says it is another method (${how}): ${outcome}`, () => {
+    const { transform } = buildTransform(allowlist, config);
+    const exchange = fakeExchange({ method: "POST", url, headers });
+    assert.equal(reasonOf(transform.onRequest?.(exchange)), outcome);
+  });
+}
+
 test("I2: a rule with methods or paths admits the tunnel to its host, and only to that", () => {
   const { transform } = buildTransform(allowlist, config);
   assert.equal(transform.onTunnel?.(fakeTunnel("git.test:443")), undefined);
