@@ -87,7 +87,7 @@ export class UpstreamConnection implements Timed {
     return this.#exchange === undefined && this.socket.writable && !this.socket.readableEnded;
   }
 
-  /** Sends a request, in this tick. */
+  /** Sends a request; its bytes leave at the end of this turn of the event loop. */
   start(exchange: ClientExchange): void {
     this.#exchange = exchange;
     this.#anyByte = false;

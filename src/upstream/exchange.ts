@@ -1,6 +1,6 @@
 import { type Authority, defaultPorts } from "../http/authority.ts";
 import { Body, BodyAbortedError, type BodySink, type BodySource } from "../http/body.ts";
-import { chunkHeader, joinHead, lastChunk, requestHeadText } from "../http/h1/write.ts";
+import { chunkHeader, lastChunk, requestHeadText } from "../http/h1/write.ts";
 import type { Headers } from "../http/headers.ts";
 import type { ResponseHead } from "../http/message.ts";
 import type { UpstreamConnection } from "./connection.ts";
@@ -79,7 +79,7 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
 
   // The connection drives it.
 
-  /** Sends the request, in this tick. */
+  /** Sends the request; its bytes leave at the end of this turn of the event loop. */
   begin(connection: UpstreamConnection): void {
     this.#connection = connection;
     this.#beginning = true;
@@ -220,7 +220,6 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     }
     this.requestDone = true;
     this.#blocked = false;
-    connection.output.flush();
     this.#arm();
   }
 
@@ -247,21 +246,21 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     const { framing, body, expectContinue } = this.request;
     if (framing.kind === "none" || (framing.kind === "length" && framing.length === 0)) {
       this.requestDone = true;
-      connection.socket.write(text, "latin1");
+      connection.output.write(text);
     } else if (expectContinue) {
       this.#waits = true;
-      connection.socket.write(text, "latin1");
+      connection.output.write(text);
     } else if (
       framing.kind === "length" &&
       body.bytes?.length === framing.length &&
       framing.length <= pieceSize
     ) {
       this.requestDone = true;
-      connection.socket.write(joinHead(text, body.bytes));
+      connection.output.write(text);
+      connection.output.write(body.bytes);
     } else {
       connection.output.write(text);
       this.#startBody();
-      connection.output.flush();
     }
   }
 

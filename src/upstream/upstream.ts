@@ -86,7 +86,7 @@ export class Upstream {
   }
 
   /**
-   * Sends a request. With an unused connection in the pool it is written before this returns; no handler is
+   * Sends a request. With an unused connection in the pool it is on its way with this turn of the event loop; no handler is
    * called before that.
    */
   send(target: UpstreamTarget, request: UpstreamRequest, handlers: UpstreamHandlers): UpstreamExchange {

@@ -5,48 +5,43 @@ import { latin1Write } from "./latin1.ts";
 const flushAt = 64 * 1024;
 /** Up to this much is copied together for one write; more goes out in its pieces, still in one system call. */
 const joinUpTo = 16 * 1024;
-/** A piece of this size is in the middle of a large body, and its neighbours are about to arrive. */
-const bulk = 8 * 1024;
 /** Bytes that may wait in the socket before the source is asked to pause (I12). */
 const maxWaiting = 256 * 1024;
 
+/** Connections with something to write at the end of the event loop's turn. */
+let waiting: Output[] = [];
+
+function flushWaiting(): void {
+  const outputs = waiting;
+  waiting = [];
+  for (const output of outputs) output.flush();
+}
+
 /**
- * What a connection writes within one tick leaves in one write: head, body and last chunk of a small answer
- * are one TLS record and one system call, although three callers wrote them. Pieces of a large body wait for the
- * end of the event loop's turn instead, because node hands over one TLS record at a time.
+ * What a connection writes within one turn of the event loop leaves in one write: head, body and last chunk of a
+ * small answer are one TLS record and one system call, and so are the pieces of a large body, which node hands
+ * over one record at a time.
+ *
+ * All connections write at the end of the turn, one after the other. Written in between reads, each write would
+ * wake a peer that has gone to sleep since the last one, and waking costs more than writing does.
  */
 export class Output {
   readonly #socket: Socket;
-  readonly #flushSoon: () => void;
   #parts: (string | Uint8Array)[] = [];
   #size = 0;
-  #scheduled: "no" | "tick" | "turn" = "no";
-  /** Bytes handed to the socket so far. */
+  /** Bytes taken so far. */
   written = 0;
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    this.#flushSoon = () => {
-      this.#scheduled = "no";
-      this.flush();
-    };
   }
 
   /** Takes latin1 text or bytes; false when the peer reads too slowly and `drain` has to be awaited. */
   write(part: string | Uint8Array): boolean {
-    this.#parts.push(part);
+    this.written += part.length;
+    if (this.#parts.push(part) === 1 && waiting.push(this) === 1) setImmediate(flushWaiting);
     this.#size += part.length;
-    if (this.#size >= flushAt) return this.flush();
-    if (this.#scheduled === "no") {
-      if (part.length >= bulk) {
-        this.#scheduled = "turn";
-        setImmediate(this.#flushSoon);
-      } else {
-        this.#scheduled = "tick";
-        process.nextTick(this.#flushSoon);
-      }
-    }
-    return this.#ready;
+    return this.#size >= flushAt ? this.flush() : this.#ready;
   }
 
   /** Hands everything to the socket now. */
@@ -57,7 +52,6 @@ export class Output {
       this.#parts = [];
       this.#size = 0;
       if (this.#socket.destroyed || this.#socket.writableEnded) return true;
-      this.written += size;
       this.#send(parts, size);
     }
     return this.#ready;

@@ -155,7 +155,6 @@ export class ServerExchange implements BodySource, BodySink {
       return;
     }
     this.answered = true;
-    this.#connection.output.flush();
     const done = this.onDone;
     this.onDone = undefined;
     this.onAbandoned = undefined;
