@@ -62,7 +62,7 @@ of our own: 1 wrong configuration or failure, 2 wrong usage.
 
 Examples:
   sallyport run --secret OPENAI_API_KEY=api.openai.com -- python agent.py
-  sallyport run -s GITHUB_TOKEN=api.github.com,github.com -s NPM_TOKEN=registry.npmjs.org -- npm publish
+  sallyport run -s GITHUB_TOKEN=api.github.com,github.com -s OPENAI_API_KEY=api.openai.com -- ./agent
   sallyport run --config proxy.yaml --audit audit.log -- sh`,
     )
     .action(async (command: CommandLine, options: RunOptions) => {

@@ -182,12 +182,8 @@ export class Proxy {
   }
 
   async #checkSources(config: Config): Promise<void> {
-    const { logger } = this.#options;
-    const check = this.#holder.policy.sources.check().then((failures) => {
-      for (const { name, message } of failures)
-        logger.warn("a secret source failed", { source: name, error: message });
-      return failures;
-    });
+    // The cache has a warning for each that fails.
+    const check = this.#holder.policy.sources.check();
     if (!config.sources.requireAtStart) return;
     const failures = await check;
     if (failures.length === 0) return;

@@ -53,13 +53,27 @@ export async function ask(question: HttpQuestion): Promise<HttpAnswer> {
  * error is none of the network.
  */
 export function networkProblem(error: unknown): string | undefined {
-  const code = error instanceof Error ? Reflect.get(error, "code") : undefined;
+  if (!(error instanceof Error)) return undefined;
+  const dialling = dialProblems[String(Reflect.get(error, "reason"))];
+  if (dialling !== undefined) return dialling;
+  const code: unknown = Reflect.get(error, "code");
   if (typeof code !== "string" || !/^[A-Z][A-Z0-9_]{2,60}$/.test(code)) return undefined;
   const words =
     networkCodes[code] ??
     (/CERT|TLS|SSL|ISSUER/.test(code) ? "the TLS certificate was not accepted" : undefined);
   return words === undefined ? code : `${words} (${code})`;
 }
+
+/** What the proxy's own dialler says, by its reason. */
+const dialProblems: Readonly<Record<string, string>> = {
+  upstream_resolve_failed: "name not found",
+  upstream_address_denied: "the address is one this proxy does not connect to (proxy.upstream_deny_cidrs)",
+  upstream_connect_failed: "connection refused",
+  upstream_connect_timeout: "connection timed out",
+  upstream_tls_failed: "the TLS certificate was not accepted (tls.upstream_ca adds a root)",
+  upstream_proxy_failed: "the forward proxy did not open the connection",
+  proxy_loop: "the address is this proxy itself",
+};
 
 const networkCodes: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",

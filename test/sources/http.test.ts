@@ -30,6 +30,8 @@ describe("network errors are told by their code alone (I14)", () => {
       "the TLS certificate was not accepted (SELF_SIGNED_CERT_IN_CHAIN)",
     ],
     [withCode("EPROTO"), "EPROTO"],
+    [Object.assign(new Error("canary"), { reason: "upstream_connect_failed" }), "connection refused"],
+    [Object.assign(new Error("canary"), { reason: "canary" }), undefined],
     [withCode("canary"), undefined],
     [withCode(5), undefined],
     [new Error("canary"), undefined],
