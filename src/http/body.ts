@@ -48,6 +48,7 @@ export class Body {
   #bytes: Buffer | undefined;
   #trailers: Headers | undefined;
   #buffering: Promise<Buffer> | undefined;
+  #failure: Error | undefined;
   #started = false;
 
   private constructor(source: BodySource | undefined, bytes: Buffer | undefined) {
@@ -92,8 +93,11 @@ export class Body {
       if (this.#bytes.length > limit) throw new BodyTooLargeError(limit);
       return this.#bytes;
     }
-    this.#buffering ??= this.#collect(limit);
-    return this.#buffering;
+    if (this.#buffering !== undefined) return this.#buffering;
+    if (this.#failure !== undefined) throw this.#failure;
+    const collected = this.#collect(limit);
+    if (collected instanceof Promise) this.#buffering = collected;
+    return collected;
   }
 
   /** Puts other bytes in the body's place; what was not read of the old one is dropped. Trailers stay. */
@@ -131,37 +135,44 @@ export class Body {
     this.#source?.cancel();
   }
 
-  #collect(limit: number): Promise<Buffer> {
+  /** A plain value where the source had everything already, as a small request does. */
+  #collect(limit: number): Buffer | Promise<Buffer> {
     const source = this.#source as BodySource;
+    const declared = source.length;
+    if (declared !== undefined && declared > limit) throw new BodyTooLargeError(limit);
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    let settle: (() => void) | undefined;
+    const fail = (error: Error): void => {
+      this.#failure ??= error;
+      settle?.();
+    };
+    this.#started = true;
+    source.start({
+      write: (bytes) => {
+        size += bytes.length;
+        if (size > limit) {
+          chunks.length = 0;
+          source.cancel();
+          fail(new BodyTooLargeError(limit));
+          return false;
+        }
+        chunks.push(bytes);
+        return true;
+      },
+      end: (trailers) => {
+        if (this.#failure !== undefined) return;
+        this.#bytes = chunks.length === 1 ? asBuffer(chunks[0] as Uint8Array) : Buffer.concat(chunks, size);
+        this.#trailers = trailers;
+        this.#source = undefined;
+        settle?.();
+      },
+      abort: fail,
+    });
+    if (this.#failure !== undefined) throw this.#failure as Error;
+    if (this.#bytes !== undefined) return this.#bytes;
     return new Promise((resolve, reject) => {
-      const declared = source.length;
-      if (declared !== undefined && declared > limit) {
-        reject(new BodyTooLargeError(limit));
-        return;
-      }
-      const chunks: Uint8Array[] = [];
-      let size = 0;
-      this.#started = true;
-      source.start({
-        write: (bytes) => {
-          size += bytes.length;
-          if (size > limit) {
-            chunks.length = 0;
-            source.cancel();
-            reject(new BodyTooLargeError(limit));
-            return false;
-          }
-          chunks.push(bytes);
-          return true;
-        },
-        end: (trailers) => {
-          this.#bytes = chunks.length === 1 ? asBuffer(chunks[0] as Uint8Array) : Buffer.concat(chunks, size);
-          this.#trailers = trailers;
-          this.#source = undefined;
-          resolve(this.#bytes);
-        },
-        abort: reject,
-      });
+      settle = () => (this.#failure === undefined ? resolve(this.#bytes as Buffer) : reject(this.#failure));
     });
   }
 }

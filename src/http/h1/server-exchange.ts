@@ -35,6 +35,8 @@ export class ServerExchange implements BodySource, BodySink {
   /** The answer is complete. */
   answered = false;
   paused = false;
+  /** Its handler knows of it; until then the bytes of one read collect here. */
+  announced = false;
   bytesIn: number;
   #answerBody: Body | undefined;
   #framing: Framing = { kind: "none" };
@@ -218,8 +220,11 @@ export class ServerExchange implements BodySource, BodySink {
   onBodyBytes(bytes: Buffer): void {
     this.bytesIn += bytes.length;
     if (this.#discarding) return;
-    const ready = this.#sink === undefined ? this.#waiting.push(bytes) < 0 : this.#sink.write(bytes);
-    if (ready || this.paused) return;
+    if (this.#sink === undefined) {
+      this.#waiting.push(bytes);
+      if (!this.announced) return;
+    } else if (this.#sink.write(bytes)) return;
+    if (this.paused) return;
     this.paused = true;
     this.#connection.setReading(false);
   }

@@ -65,6 +65,8 @@ export class ServerConnection implements Timed {
   readonly #handler: ServerHandler;
   readonly #parser: RequestParser;
   #current: ServerExchange | undefined;
+  /** The current exchange has not been handed on yet: what came in the same read is put into it first. */
+  #unannounced = false;
   /** Bytes behind the current message. */
   #rest: Buffer | undefined;
   #executing = false;
@@ -225,6 +227,7 @@ export class ServerConnection implements Timed {
           this.deadline = performance.now() + this.#options.headerMs;
         }
         const consumed = this.#parser.execute(rest);
+        this.#announce();
         rest = rest.subarray(consumed);
         if (this.#released) {
           // Taken over while its head was parsed: what follows the head belongs to the new owner.
@@ -235,6 +238,7 @@ export class ServerConnection implements Timed {
       const current = this.#current;
       if (current !== undefined && !current.requestDone) this.touch(!current.paused);
     } catch (error) {
+      this.#announce();
       this.#onParseError(error);
     }
     this.#executing = false;
@@ -242,8 +246,16 @@ export class ServerConnection implements Timed {
 
   #onHead(head: RequestHead): void {
     this.deadline = Number.POSITIVE_INFINITY;
-    const exchange = new ServerExchange(this, head);
-    this.#current = exchange;
+    this.#current = new ServerExchange(this, head);
+    this.#unannounced = true;
+  }
+
+  /** Hands the request on, with whatever of its body is here: a small one needs no waiting for. */
+  #announce(): void {
+    if (!this.#unannounced) return;
+    this.#unannounced = false;
+    const exchange = this.#current as ServerExchange;
+    exchange.announced = true;
     this.#handler.onRequest(exchange);
   }
 

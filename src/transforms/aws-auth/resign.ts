@@ -24,19 +24,21 @@ export function resign(exchange: Exchange, settings: Settings): Verdict | Promis
   return readBody(exchange, settings, plan);
 }
 
-async function readBody(exchange: Exchange, settings: Settings, plan: Plan): Promise<Verdict> {
+function readBody(exchange: Exchange, settings: Settings, plan: Plan): Verdict | Promise<Verdict> {
   const { body } = exchange.request;
-  const length = body.length;
+  const { length } = body;
+  const unread = (error: unknown) =>
+    error instanceof BodyTooLargeError
+      ? reject(exchange, refusal(413, "body_truncated", { content_length: length, limit: error.limit }))
+      : reject(
+          exchange,
+          refusal(400, "body_read_failed", { error: "the body ended before it was complete" }),
+        );
   try {
-    await body.buffer(exchange.maxRequestBody);
+    const read = body.buffer(exchange.maxRequestBody);
+    if (read instanceof Promise) return read.then(() => authorize(exchange, settings, plan), unread);
   } catch (error) {
-    if (error instanceof BodyTooLargeError) {
-      return reject(exchange, refusal(413, "body_truncated", { content_length: length, limit: error.limit }));
-    }
-    return reject(
-      exchange,
-      refusal(400, "body_read_failed", { error: "the body ended before it was complete" }),
-    );
+    return unread(error);
   }
   return authorize(exchange, settings, plan);
 }

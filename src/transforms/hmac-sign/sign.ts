@@ -51,11 +51,11 @@ export function signRequest(exchange: Exchange, scheme: Scheme): Verdict | Promi
       return undefined;
     }
     if (problem !== undefined) throw new Refusal(400, problem);
-    const { bytes } = exchange.request.body;
+    const read = exchange.request.body.bytes ?? readBody(exchange);
     const verdict =
-      bytes === undefined
-        ? readBody(exchange).then((read) => authorize(exchange, scheme, read))
-        : authorize(exchange, scheme, checkedLength(exchange, bytes));
+      read instanceof Promise
+        ? read.then((body) => authorize(exchange, scheme, body))
+        : authorize(exchange, scheme, checkedLength(exchange, read));
     return verdict instanceof Promise
       ? verdict.catch((error: unknown) => rejection(exchange, error))
       : verdict;
@@ -64,15 +64,20 @@ export function signRequest(exchange: Exchange, scheme: Scheme): Verdict | Promi
   }
 }
 
-async function readBody({ request, maxRequestBody }: Exchange): Promise<Buffer> {
-  const { length } = request.body;
-  try {
-    return await request.body.buffer(maxRequestBody);
-  } catch (error) {
+/** @throws {Refusal} at once or later */
+function readBody({ request: { body }, maxRequestBody }: Exchange): Buffer | Promise<Buffer> {
+  const { length } = body;
+  const unread = (error: unknown): never => {
     if (error instanceof BodyTooLargeError) {
       throw new Refusal(413, "body_truncated", { content_length: length, limit: error.limit });
     }
     throw new Refusal(400, "body_read_failed", { error: "the body ended before it was complete" });
+  };
+  try {
+    const read = body.buffer(maxRequestBody);
+    return read instanceof Promise ? read.catch(unread) : read;
+  } catch (error) {
+    return unread(error);
   }
 }
 
