@@ -169,7 +169,7 @@ export class Body {
       },
       abort: fail,
     });
-    if (this.#failure !== undefined) throw this.#failure as Error;
+    if (this.#failure !== undefined) throw this.#failure;
     if (this.#bytes !== undefined) return this.#bytes;
     return new Promise((resolve, reject) => {
       settle = () => (this.#failure === undefined ? resolve(this.#bytes as Buffer) : reject(this.#failure));

@@ -1,7 +1,7 @@
 import type { AuditSink } from "../audit/types.ts";
 import type { Authority, Host } from "../http/authority.ts";
 import type { Answer, ServerOptions } from "../http/h1/server.ts";
-import type { ServerExchange } from "../http/h1/server-exchange.ts";
+import type { Incoming } from "../http/incoming.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import type { TunnelState } from "../pipeline/exchange.ts";
 import type { Caller, Client } from "../pipeline/types.ts";
@@ -49,7 +49,7 @@ export interface ListenerContext {
   /** True when a leaf may be made for a refused name, only to say why (I8). */
   mayExplain(host: Host): boolean;
   /** Decides, forwards and answers one request. */
-  handle(exchange: ServerExchange, facts: ConnectionFacts): void;
+  handle(exchange: Incoming, facts: ConnectionFacts): void;
   /** Audits bytes that were no request, and says what to answer. */
   refuseBytes(
     facts: ConnectionFacts,

@@ -1,8 +1,8 @@
 import type { AuditSink } from "../audit/types.ts";
 import { Body } from "../http/body.ts";
 import type { Answer } from "../http/h1/server.ts";
-import type { ServerExchange } from "../http/h1/server-exchange.ts";
 import { hasToken, stripHopByHop } from "../http/hop-by-hop.ts";
+import type { Incoming } from "../http/incoming.ts";
 import type { Framing, RequestHead, ResponseHead } from "../http/message.ts";
 import { parseTarget, type Target, TargetError } from "../http/target.ts";
 import type { Authentication, ConnectionFacts } from "../listeners/context.ts";
@@ -36,7 +36,7 @@ export interface ForwardContext {
 }
 
 /** Takes one request from its parsed head to its audit record. */
-export function forward(context: ForwardContext, incoming: ServerExchange, facts: ConnectionFacts): void {
+export function forward(context: ForwardContext, incoming: Incoming, facts: ConnectionFacts): void {
   new Flow(context, incoming, facts).begin();
 }
 
@@ -54,7 +54,7 @@ class Refused extends Error {
 /** The life of one exchange: decide, forward, answer, record. */
 class Flow implements UpstreamHandlers {
   readonly #context: ForwardContext;
-  readonly #incoming: ServerExchange;
+  readonly #incoming: Incoming;
   readonly #facts: ConnectionFacts;
   readonly #pipeline: Pipeline;
   readonly #id: string;
@@ -67,7 +67,7 @@ class Flow implements UpstreamHandlers {
   #gone = false;
   #answered = false;
 
-  constructor(context: ForwardContext, incoming: ServerExchange, facts: ConnectionFacts) {
+  constructor(context: ForwardContext, incoming: Incoming, facts: ConnectionFacts) {
     this.#context = context;
     this.#incoming = incoming;
     this.#facts = facts;

@@ -1,23 +1,16 @@
 import type { Socket } from "node:net";
 import { Body, BodyAbortedError, type BodySink, type BodySource } from "../body.ts";
 import { Headers } from "../headers.ts";
+import type { AnswerHead, Incoming } from "../incoming.ts";
 import type { Framing, RequestHead } from "../message.ts";
+import type { Channel } from "../channel.ts";
+import { socketChannel } from "../socket-channel.ts";
 import { H1Error } from "./errors.ts";
 import type { ServerConnection } from "./server.ts";
 import { chunkHeader, lastChunk, responseHeadText } from "./write.ts";
 
-/** Start line, fields and framing of an answer. */
-export interface AnswerHead {
-  readonly status: number;
-  readonly reason: string;
-  readonly headers: Headers;
-  readonly framing: Framing;
-  /** Without a body: `Content-Length` stays, as in an answer to HEAD. */
-  readonly keepsLength?: boolean;
-}
-
 /** One request on a connection and the place its answer goes. */
-export class ServerExchange implements BodySource, BodySink {
+export class ServerExchange implements Incoming, BodySource, BodySink {
   readonly head: RequestHead;
   /** Bytes the request's body is announced to have. */
   readonly length: number | undefined;
@@ -82,7 +75,6 @@ export class ServerExchange implements BodySource, BodySink {
     return this.#connection.socket;
   }
 
-  /** Sends a 1xx response (RFC 9110 section 15.2); a client of HTTP/1.0 gets none. */
   sendInterim(status: number, reason: string, headers: Headers): void {
     if (this.answered || this.head.version < 11) return;
     if (status === 100) {
@@ -92,10 +84,6 @@ export class ServerExchange implements BodySource, BodySink {
     this.#connection.output.write(responseHeadText(status, reason, headers, { kind: "none" }, undefined));
   }
 
-  /**
-   * Gives the final answer; the body is streamed with backpressure.
-   * @param close ends the connection afterwards, whatever the client asked for
-   */
   respond(answer: AnswerHead, body: Body, close = false): void {
     const framing = answer.framing;
     this.#framing = framing;
@@ -118,6 +106,11 @@ export class ServerExchange implements BodySource, BodySink {
     this.#connection.output.write(text);
     this.answered = true;
     return this.#connection.release();
+  }
+
+  accept(headers: Headers): Channel {
+    const head = responseHeadText(101, "Switching Protocols", headers, { kind: "none" }, undefined);
+    return socketChannel(this.takeOver(head));
   }
 
   /** Cuts the connection. */
