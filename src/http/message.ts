@@ -25,6 +25,10 @@ export interface RequestHead {
   expectContinue: boolean;
   /** Bytes of the head on the wire. */
   size: number;
+  /** HTTP/2: `:authority` as sent; the `host` field beside it has to name the same host and port (I1). */
+  authority?: string | undefined;
+  /** HTTP/2: `:protocol` of an extended CONNECT (RFC 8441), such as `websocket`; its method is read as GET. */
+  protocol?: string | undefined;
 }
 
 /** Status line and header fields of a response. */
