@@ -43,6 +43,22 @@ export function stripHopByHop(headers: Headers): void {
   }
 }
 
+/**
+ * Whether these fields say that the connection speaks this protocol from now on, or is asked to: `Upgrade` names it, and
+ * `Connection` says that `Upgrade` is meant for this connection (RFC 9110 section 7.8).
+ * @param protocol in lower case
+ */
+export function switchesTo(headers: Headers, protocol: string): boolean {
+  return fieldHasToken(headers, "upgrade", protocol) && fieldHasToken(headers, "connection", "upgrade");
+}
+
+function fieldHasToken(headers: Headers, key: string, token: string): boolean {
+  for (let index = headers.indexOf(key); index >= 0; index = headers.indexOf(key, index + 1)) {
+    if (hasToken(headers.valueAt(index), token)) return true;
+  }
+  return false;
+}
+
 /** Members of a comma list of tokens, in lower case (RFC 9110 section 5.6.1). */
 export function tokens(value: string): string[] {
   return value

@@ -2,6 +2,10 @@ import type { Socket } from "node:net";
 import { BodyAbortedError, type BodySink, type BodySource } from "./body.ts";
 import type { Channel } from "./channel.ts";
 import type { Headers } from "./headers.ts";
+import { resetSocket } from "./reset-socket.ts";
+
+/** How long a peer may take none of what is left to be sent after our half-close, in milliseconds. */
+const unreadMs = 60_000;
 
 /** A socket that HTTP is over on, as a channel. It must allow half-open connections, or a half-close ends both ways. */
 export function socketChannel(socket: Socket): Channel {
@@ -52,11 +56,17 @@ class SocketChannel implements Channel, BodySource, BodySink {
   }
 
   end(_trailers: Headers | undefined): void {
-    this.#socket.end();
+    const socket = this.#socket;
+    socket.end();
+    if (socket.writableLength === 0) return;
+    socket.setTimeout(unreadMs, () => {
+      if (socket.writableLength > 0) socket.destroy();
+      else socket.setTimeout(0);
+    });
   }
 
   /** A reset: a plain FIN would say that what was sent is all there is. */
   abort(_error: Error): void {
-    this.#socket.resetAndDestroy();
+    resetSocket(this.#socket);
   }
 }

@@ -5,6 +5,7 @@ import { Output } from "../http/h1/output.ts";
 import { ResponseParser } from "../http/h1/parser.ts";
 import type { Headers } from "../http/headers.ts";
 import type { ResponseHead } from "../http/message.ts";
+import { socketChannel } from "../http/socket-channel.ts";
 import type { Dialed } from "./dial.ts";
 import type { ClientExchange } from "./exchange.ts";
 import { failures } from "./failures.ts";
@@ -73,10 +74,8 @@ export class UpstreamConnection implements Timed {
     options.deadlines.add(this);
     socket.on("data", this.#onData);
     socket.on("end", this.#onEnd);
-    socket.on("drain", () => this.#exchange?.onDrain());
-    socket.on("error", (error) => {
-      this.#error ??= error;
-    });
+    socket.on("drain", this.#onDrain);
+    socket.on("error", this.#onError);
     socket.on("close", this.#onClose);
     // A handshake with a forward proxy leaves it paused, and a listener alone does not change that.
     socket.resume();
@@ -132,8 +131,34 @@ export class UpstreamConnection implements Timed {
       return;
     }
     if (this.#messageEnded) this.#finish(exchange, consumed === chunk.length);
-    else exchange.onProgress();
+    else if (exchange.switching !== undefined) {
+      this.#giveAway(exchange, exchange.switching, chunk.subarray(consumed));
+    } else exchange.onProgress();
   };
+
+  readonly #onDrain = (): void => this.#exchange?.onDrain();
+
+  readonly #onError = (error: Error): void => {
+    this.#error ??= error;
+  };
+
+  /** Ends HTTP here after a 101; what came behind its head goes back into the socket. */
+  #giveAway(exchange: ClientExchange, head: ResponseHead, rest: Buffer): void {
+    const { socket } = this;
+    this.output.flush();
+    this.#exchange = undefined;
+    this.#options.deadlines.delete(this);
+    socket.off("data", this.#onData);
+    socket.off("end", this.#onEnd);
+    socket.off("drain", this.#onDrain);
+    socket.off("close", this.#onClose);
+    socket.pause();
+    if (rest.length > 0) socket.unshift(rest);
+    const channel = socketChannel(socket);
+    socket.off("error", this.#onError);
+    this.#options.owner.onGone(this);
+    exchange.onSwitched(head, channel);
+  }
 
   #onHead(head: ResponseHead): void {
     if (head.status >= 200) {

@@ -1,7 +1,9 @@
 import { type Authority, defaultPorts } from "../http/authority.ts";
 import { Body, BodyAbortedError, type BodySink, type BodySource } from "../http/body.ts";
+import type { Channel } from "../http/channel.ts";
 import { chunkHeader, lastChunk, requestHeadText } from "../http/h1/write.ts";
 import type { Headers } from "../http/headers.ts";
+import { switchesTo } from "../http/hop-by-hop.ts";
 import type { ResponseHead } from "../http/message.ts";
 import type { UpstreamConnection } from "./connection.ts";
 import { UpstreamError } from "./error.ts";
@@ -46,6 +48,8 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
   /** Bytes of the response's body, where they are announced. */
   length: number | undefined;
   #head: ResponseHead | undefined;
+  /** A valid 101: the connection gives its socket away and says so with {@link onSwitched}. */
+  switching: ResponseHead | undefined;
   #interims = 0;
   #sink: BodySink | undefined;
   /** Body bytes that arrived before anyone read. */
@@ -128,7 +132,7 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
   onHead(head: ResponseHead): void {
     if (this.#over) return;
     const connection = this.#connection as UpstreamConnection;
-    if (head.status === 101) this.fail(failures.unaskedUpgrade(this.target));
+    if (head.status === 101) this.#onSwitching(head);
     else if (head.status < 200) this.#onInterim(head);
     else if (head.status === 407 && connection.httpProxy !== undefined) {
       this.fail(failures.proxyCredentials(this.target));
@@ -141,6 +145,14 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
       this.#handlers.onResponse(head, hasBody ? Body.from(this) : Body.empty(), connection.info);
       this.#arm();
     }
+  }
+
+  /** The connection is HTTP no more, and belongs to whoever asked for that. */
+  onSwitched(head: ResponseHead, channel: Channel): void {
+    const { info } = this.#connection as UpstreamConnection;
+    this.#connection = undefined;
+    this.#over = true;
+    this.#handlers.onUpgrade?.(head, channel, info);
   }
 
   onBody(bytes: Buffer): void {
@@ -306,6 +318,14 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     this.#waits = false;
     this.#startBody();
     this.#arm();
+  }
+
+  /** I9, attack 29: a 101 is believed only where it answers the upgrade that was asked for (RFC 9110 section 15.2.2). */
+  #onSwitching(head: ResponseHead): void {
+    const { upgrade } = this.request;
+    if (upgrade === undefined) this.fail(failures.unaskedUpgrade(this.target));
+    else if (!switchesTo(head.headers, upgrade)) this.fail(failures.otherUpgrade(this.target));
+    else this.switching = head;
   }
 
   #headText(connection: UpstreamConnection): string {

@@ -35,6 +35,10 @@ export const failures = {
     return invalid(target, "it switched protocols although nobody asked it to");
   },
 
+  otherUpgrade(target: UpstreamTarget): UpstreamError {
+    return invalid(target, "it switched to another protocol than it was asked to");
+  },
+
   tooManyInterim(target: UpstreamTarget): UpstreamError {
     return invalid(target, "it sent one interim response after the other");
   },

@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import type { SecureContext } from "node:tls";
 import type { Authority } from "../http/authority.ts";
 import type { Body } from "../http/body.ts";
+import type { Channel } from "../http/channel.ts";
 import type { H1Limits } from "../http/h1/limits.ts";
 import type { Headers } from "../http/headers.ts";
 import type { Framing, ResponseHead } from "../http/message.ts";
@@ -26,6 +27,11 @@ export interface UpstreamRequest {
   readonly framing: Framing;
   /** The body waits for 100 (Continue); the field itself is among the headers. */
   readonly expectContinue: boolean;
+  /**
+   * Protocol that `Upgrade` among the headers asks for, in lower case. A 101 to it is the answer of an upstream that
+   * agrees; it goes out over HTTP/1.1 whatever else the upstream speaks (RFC 9110 section 7.8).
+   */
+  readonly upgrade?: string | undefined;
 }
 
 /** The connection that an answer came over. */
@@ -38,12 +44,17 @@ export interface ConnectionInfo {
   readonly tls: string | undefined;
 }
 
-/** Called as the answer arrives; exactly one of `onResponse` and `onError`, neither after `cancel`. */
+/** Called as the answer arrives; exactly one of `onResponse`, `onUpgrade` and `onError`, none after `cancel`. */
 export interface UpstreamHandlers {
   /** 1xx responses other than 101, in order. */
   onInterim(head: ResponseHead): void;
   /** The body streams with backpressure, and is aborted with an {@link UpstreamError} when it is cut or malformed. */
   onResponse(head: ResponseHead, body: Body, info: ConnectionInfo): void;
+  /**
+   * A 101 to the protocol that was asked for. Nothing of the channel flows until its source is started; what came
+   * behind the head is in it. Whoever sets `upgrade` in a request has this.
+   */
+  onUpgrade?(head: ResponseHead, channel: Channel, info: ConnectionInfo): void;
   /** Only before `onResponse`; afterwards the body aborts. */
   onError(error: UpstreamError): void;
 }

@@ -95,6 +95,11 @@ export class Upstream {
       process.nextTick(() => exchange.fail(failures.closing()));
       return exchange;
     }
+    // What becomes another protocol is lost to the pool anyway, and is not for a forward proxy to understand.
+    if (request.upgrade !== undefined) {
+      this.#dialFor(exchange, "stream");
+      return exchange;
+    }
     const connection = this.#pool.take(poolKey(target));
     if (connection !== undefined) {
       this.#reused++;
@@ -150,10 +155,10 @@ export class Upstream {
     void Promise.allSettled([this.dispatcher.destroy(), this.operatorDispatcher.destroy()]);
   }
 
-  #dialFor(exchange: ClientExchange): void {
+  #dialFor(exchange: ClientExchange, mode: "exchange" | "stream" = "exchange"): void {
     const dialing = new AbortController();
     exchange.dialing = dialing;
-    const dial = this.#counted(exchange.target, { mode: "exchange", alpn: http1, signal: dialing.signal });
+    const dial = this.#counted(exchange.target, { mode, alpn: http1, signal: dialing.signal });
     void dial.then(
       (dialed) => {
         const connection = new UpstreamConnection(dialed, poolKey(exchange.target), this.#connectionOptions);

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Reason } from "../../reasons.ts";
 import type { Headers } from "../headers.ts";
 import type { RequestHead } from "../message.ts";
+import { resetSocket } from "../reset-socket.ts";
 import type { Deadlines, Timed } from "./deadlines.ts";
 import { H1Error } from "./errors.ts";
 import type { H1Limits } from "./limits.ts";
@@ -123,7 +124,7 @@ export class ServerConnection implements Timed {
    */
   destroy(reset = false): void {
     this.output.flush();
-    if (reset) this.socket.resetAndDestroy();
+    if (reset) resetSocket(this.socket);
     else this.socket.destroy();
   }
 
