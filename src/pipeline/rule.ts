@@ -4,24 +4,36 @@ import { compileHostPattern, meansEveryPort } from "./host-pattern.ts";
 import { compilePathPattern, matchesPath } from "./path-pattern.ts";
 import type { PathPattern } from "./path-pattern.ts";
 import type { HostScope } from "./rule-index.ts";
-import type { ConfigPath, RuleConfig } from "./types.ts";
+import type { Caller, ConfigPath, RuleConfig } from "./types.ts";
 
 export interface RuleOptions {
   /** What a rule without a port means: the ports of http and https, or every port (I6). */
   readonly ports: "scheme" | "any";
+  /**
+   * Callers that a rule without `tools` is for. A policy is for all of them; a credential that no tool has declared
+   * is not for a caller who is limited to tools.
+   */
+  readonly callers: "all" | "unlimited";
   /** Told of each mistake; a rule that has one matches nothing. */
   error(path: ConfigPath, message: string): void;
   warn(path: ConfigPath, message: string): void;
 }
 
-/** One rule, compiled. It matches when its scope, port, methods and paths all do. */
+/** One rule, compiled. It matches when its scope, port, methods, paths and tools all do. */
 export interface Rule {
   /** As it stands in the configuration, for people; empty where nothing is said. */
-  readonly written: { readonly host: string; readonly methods: string; readonly paths: string };
+  readonly written: {
+    readonly host: string;
+    readonly methods: string;
+    readonly paths: string;
+    readonly tools: string;
+  };
   readonly scope: HostScope;
   readonly port: number | "scheme" | "any";
   readonly methods: ReadonlySet<string> | "all";
   readonly paths: readonly PathPattern[] | "all";
+  /** Limited callers need one of them; with `all` they need none, with none nothing helps them. */
+  readonly tools: ReadonlySet<string> | "all";
 }
 
 /** @returns `undefined` when a mistake was reported; paths reported are relative to the rule: `["paths", 0]` */
@@ -29,27 +41,31 @@ export function compileRule(config: RuleConfig, options: RuleOptions): Rule | un
   const reach = compileReach(config, options);
   const methods = compileMethods(config.methods, options);
   const paths = compilePaths(config.paths, options);
-  if (!reach || !methods || !paths) return undefined;
+  const tools = compileTools(config.tools, options);
+  if (!reach || !methods || !paths || !tools) return undefined;
   const written = {
     host: config.host || config.cidr || "",
     methods: methods === "all" ? "" : [...methods].join(", "),
     paths: config.paths?.join(", ") ?? "",
+    tools: config.tools?.join(", ") ?? "",
   };
-  return { written, ...reach, methods, paths };
+  return { written, ...reach, methods, paths, tools };
 }
 
-/** As a person would say it: `*.example.com GET /v1/*`. */
+/** As a person would say it: `*.example.com GET /v1/*`, `*.example.com for search`. */
 export function ruleText({ written }: Rule): string {
-  return [written.host, written.methods, written.paths].filter((part) => part !== "").join(" ");
+  const { host, methods, paths, tools } = written;
+  return [host, methods, paths, tools && `for ${tools}`].filter((part) => part !== "").join(" ");
 }
 
 /** Rules that match the same requests have the same identity, however they are written. */
-export function identityOf({ scope, port, methods, paths }: Rule): string {
+export function identityOf({ scope, port, methods, paths, tools }: Rule): string {
   return JSON.stringify([
     scope,
     port,
     methods === "all" ? methods : [...methods].sort(),
     paths === "all" ? paths : paths.map((path) => JSON.stringify(path)).sort(),
+    tools === "all" ? tools : [...tools].sort(),
   ]);
 }
 
@@ -61,6 +77,13 @@ export function acceptsPort(rule: Rule, port: number): boolean {
 /** Methods are compared as sent: they are case-sensitive (RFC 9110 section 9.1). */
 export function acceptsMethod(rule: Rule, method: string): boolean {
   return rule.methods === "all" || rule.methods.has(method);
+}
+
+/** A caller who is not limited to tools, or not known at all, is held back by no rule's tools. */
+export function acceptsCaller({ tools }: Rule, caller: Caller | undefined): boolean {
+  if (caller?.tools === undefined || tools === "all") return true;
+  for (const tool of caller.tools) if (tools.has(tool)) return true;
+  return false;
 }
 
 /** @param path canonical (I3) */
@@ -111,6 +134,17 @@ function compileMethods(
     }
   }
   return valid ? new Set(methods.map((method) => method.toUpperCase())) : undefined;
+}
+
+function compileTools(tools: RuleConfig["tools"], options: RuleOptions): Rule["tools"] | undefined {
+  if (tools === undefined) return options.callers === "all" ? "all" : new Set();
+  if (tools.length === 0) {
+    options.error(["tools"], "tools names no tool; leave it out where the rule does not depend on tools");
+    return undefined;
+  }
+  const bad = tools.findIndex((tool) => tool.trim() === "");
+  if (bad >= 0) options.error(["tools", bad], "the name of a tool is empty");
+  return bad >= 0 ? undefined : new Set(tools);
 }
 
 function compilePaths(paths: readonly string[] | undefined, options: RuleOptions): Rule["paths"] | undefined {

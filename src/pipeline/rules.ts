@@ -1,8 +1,16 @@
 import type { Authority } from "../http/authority.ts";
-import { acceptsMethod, acceptsPath, acceptsPort, compileRule, identityOf, ruleText } from "./rule.ts";
+import {
+  acceptsCaller,
+  acceptsMethod,
+  acceptsPath,
+  acceptsPort,
+  compileRule,
+  identityOf,
+  ruleText,
+} from "./rule.ts";
 import type { Rule, RuleOptions } from "./rule.ts";
 import { indexHosts, isFor, someRule } from "./rule-index.ts";
-import type { RuleConfig } from "./types.ts";
+import type { Caller, Exchange, RuleConfig } from "./types.ts";
 
 export type { RuleOptions } from "./rule.ts";
 
@@ -12,16 +20,25 @@ export interface RequestFacts {
   readonly method: string;
   /** Canonical path (I3). */
   readonly path: string;
+  /** Who asks; `undefined` where nobody has to say. */
+  readonly caller: Caller | undefined;
+}
+
+/** What every rule decides on, and nothing else does: the same for all transforms (I3). */
+export function requestFacts({ authority, client, request }: Exchange): RequestFacts {
+  return { authority, method: request.method, path: request.canonicalPath, caller: client.caller };
 }
 
 /** Compiled rules of one transform entry. */
 export interface Rules {
   /** Number of rules; none never match. */
   readonly size: number;
-  /** True when any rule matches host, port, method and path. */
+  /** True when any rule matches host, port, method, path and caller. */
   match(request: RequestFacts): boolean;
-  /** True when any rule could match some request to this host and port (I2). */
-  admits(authority: Authority): boolean;
+  /** True when any rule could match some request of this caller to this host and port (I2). */
+  admits(authority: Authority, caller: Caller | undefined): boolean;
+  /** True when any rule could match some request of this caller. */
+  serves(caller: Caller | undefined): boolean;
   /** For people: the first matching rule as text, or why none did. */
   describe(request: RequestFacts): { readonly matched: boolean; readonly text: string };
 }
@@ -36,6 +53,7 @@ export function compileRules(configs: readonly RuleConfig[] | undefined, options
   for (const [at, config] of (configs ?? []).entries()) {
     const rule = compileRule(config, {
       ports: options.ports,
+      callers: options.callers,
       error: (path, message) => options.error([at, ...path], message),
       warn: (path, message) => options.warn([at, ...path], message),
     });
@@ -51,7 +69,9 @@ export function compileRules(configs: readonly RuleConfig[] | undefined, options
   return {
     size: rules.length,
     match: (request) => someRule(index, request.authority.host, request, acceptsRequest),
-    admits: (authority) => someRule(index, authority.host, authority.port, acceptsPort),
+    admits: (authority, caller) =>
+      someRule(index, authority.host, { port: authority.port, caller }, acceptsTunnel),
+    serves: (caller) => rules.some((rule) => acceptsCaller(rule, caller)),
     describe: (request) => describe(rules, request),
   };
 }
@@ -64,8 +84,17 @@ interface NumberedRule extends Rule {
 /** Rules for the right host that `describe` gives a reason for, before it only counts them. */
 const maxDescribed = 5;
 
-function acceptsRequest(rule: Rule, { authority, method, path }: RequestFacts): boolean {
-  return acceptsPort(rule, authority.port) && acceptsMethod(rule, method) && acceptsPath(rule, path);
+function acceptsRequest(rule: Rule, { authority, method, path, caller }: RequestFacts): boolean {
+  return (
+    acceptsPort(rule, authority.port) &&
+    acceptsMethod(rule, method) &&
+    acceptsPath(rule, path) &&
+    acceptsCaller(rule, caller)
+  );
+}
+
+function acceptsTunnel(rule: Rule, facts: { port: number; caller: Caller | undefined }): boolean {
+  return acceptsPort(rule, facts.port) && acceptsCaller(rule, facts.caller);
 }
 
 function describe(rules: readonly NumberedRule[], request: RequestFacts): { matched: boolean; text: string } {
@@ -83,10 +112,13 @@ function describe(rules: readonly NumberedRule[], request: RequestFacts): { matc
   return { matched: false, text: reasons.join("; ") };
 }
 
-function objection(rule: Rule, { authority, method, path }: RequestFacts): string {
+function objection(rule: Rule, { authority, method, path, caller }: RequestFacts): string {
   if (!acceptsPort(rule, authority.port)) {
     return `port ${authority.port} is not ${rule.port === "scheme" ? "443 or 80" : rule.port}`;
   }
   if (!acceptsMethod(rule, method)) return `method ${method} is not one of ${rule.written.methods}`;
-  return `path ${path} is not one of ${rule.written.paths}`;
+  if (!acceptsPath(rule, path)) return `path ${path} is not one of ${rule.written.paths}`;
+  const tools = caller?.tools?.join(", ") || "no tool";
+  const whom = rule.written.tools === "" ? "callers who are not limited to tools" : rule.written.tools;
+  return `the caller may use ${tools}, and the rule is for ${whom}`;
 }

@@ -51,6 +51,13 @@ export interface Caller {
   readonly name: string;
   /** Tools whose secrets it may use; `undefined` means all. */
   readonly tools: readonly string[] | undefined;
+  /** How the proxy knows; the proof may end before the connection does. */
+  readonly proof?: {
+    /** Milliseconds since 1970. */
+    readonly expiresAt: number;
+    /** Which signing key it was made with; says nothing of the key. */
+    readonly keyId: string;
+  };
 }
 
 /** A CONNECT or SOCKS5 request, or a name seen in a ClientHello before any request (I2). */
@@ -172,6 +179,8 @@ export interface RuleConfig {
   readonly cidr?: string | undefined;
   readonly methods?: readonly string[] | undefined;
   readonly paths?: readonly string[] | undefined;
+  /** Tools that a limited caller must have one of. */
+  readonly tools?: readonly string[] | undefined;
 }
 
 /** A source object as it stands in the configuration; each kind has its own further keys. */

@@ -139,6 +139,7 @@ function buildEntry(
     rules(path, configs) {
       const rules = compileRules(configs, {
         ports: config.proxy.rulePorts,
+        callers: kind.credential ? "unlimited" : "all",
         error: (below, message) => report("error", [...path, ...below], message),
         warn: (below, message) => report("warning", [...path, ...below], message),
       });

@@ -28,7 +28,9 @@ function warnOfUnreachable(built: readonly BuiltEntry[], warn: Warn): void {
         // The rule may be wider than the allowlist: then something allowed is in it.
         if (
           isPattern(rule) &&
-          allowed.some((other) => sampleAuthorities(other)?.some((one) => rules.admits(one)) !== false)
+          allowed.some(
+            (other) => sampleAuthorities(other)?.some((one) => rules.admits(one, undefined)) !== false,
+          )
         ) {
           continue;
         }

@@ -1,7 +1,7 @@
 import type { Path } from "../config/issues.ts";
 import type { Config } from "../config/types.ts";
 import type { Authority } from "../http/authority.ts";
-import type { Rejection, Transform } from "../pipeline/types.ts";
+import type { Caller, Rejection, Transform } from "../pipeline/types.ts";
 import type { BuiltEntry } from "./build-transforms.ts";
 
 const hostNotAllowed: Rejection = { kind: "reject", status: 403, reason: "host_not_allowed" };
@@ -26,16 +26,16 @@ export function implicitAllowlist(
   }
   warn(["transforms"], explanation(config, hostsOf(built)));
   const lists = built.flatMap(({ transform }) => transform.credentialRules ?? []);
-  const verdict = (authority: Authority): Rejection | undefined =>
-    lists.some((rules) => rules.admits(authority)) ? undefined : hostNotAllowed;
+  const verdict = (authority: Authority, caller: Caller | undefined): Rejection | undefined =>
+    lists.some((rules) => rules.admits(authority, caller)) ? undefined : hostNotAllowed;
   return [
     {
       name: "allowlist",
-      onTunnel: (tunnel) => verdict(tunnel.authority),
-      onRequest: (exchange) => verdict(exchange.authority),
+      onTunnel: (tunnel) => verdict(tunnel.authority, tunnel.caller),
+      onRequest: ({ authority, client }) => verdict(authority, client.caller),
       explain(exchange) {
         const why = "the configuration has no allowlist, and";
-        return verdict(exchange.authority) === undefined
+        return verdict(exchange.authority, exchange.client.caller) === undefined
           ? [`allowlist: allowed: ${why} a credential is for this host`]
           : [`allowlist: refused: ${why} no credential is for this host`];
       },

@@ -47,5 +47,7 @@ export function listsMeet(one: RuleList | undefined, other: RuleList | undefined
 }
 
 function reaches(from: RuleList, to: RuleList): boolean {
-  return from.configs.some((rule) => sampleAuthorities(rule)?.some((one) => to.rules.admits(one)) === true);
+  return from.configs.some(
+    (rule) => sampleAuthorities(rule)?.some((one) => to.rules.admits(one, undefined)) === true,
+  );
 }

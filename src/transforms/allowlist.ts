@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { overridingMethods } from "../pipeline/method-override.ts";
-import type { Rules } from "../pipeline/rules.ts";
-import type { Exchange, Rejection, Transform, TransformKind } from "../pipeline/types.ts";
+import { type RequestFacts, requestFacts, type Rules } from "../pipeline/rules.ts";
+import type { Rejection, Transform, TransformKind } from "../pipeline/types.ts";
 import { rulesSchema } from "./schemas.ts";
 
 const schema = z.strictObject({
@@ -56,11 +56,11 @@ function allowlistTransform(lists: readonly Rules[], warn: boolean): Transform {
     name: "allowlist",
     // A rule with methods or paths still admits the tunnel to its host: they are decided per request (I2).
     onTunnel(tunnel) {
-      if (lists.some((list) => list.admits(tunnel.authority))) return undefined;
+      if (lists.some((list) => list.admits(tunnel.authority, tunnel.caller))) return undefined;
       return refuse(tunnel, hostNotAllowed, warn);
     },
     onRequest(exchange) {
-      const facts = factsOf(exchange);
+      const facts = requestFacts(exchange);
       if (matches(lists, facts)) {
         // A POST that says it is a DELETE has to be allowed as both (attack 35).
         const others = overridingMethods(exchange.request);
@@ -70,11 +70,11 @@ function allowlistTransform(lists: readonly Rules[], warn: boolean): Transform {
           others.map((method) => method.slice(0, maxMethodShown)),
         );
       }
-      const admitted = lists.some((list) => list.admits(exchange.authority));
+      const admitted = lists.some((list) => list.admits(exchange.authority, exchange.client.caller));
       return refuse(exchange, admitted ? requestNotAllowed : hostNotAllowed, warn);
     },
     explain(exchange) {
-      const facts = factsOf(exchange);
+      const facts = requestFacts(exchange);
       const described = lists.map((list) => list.describe(facts));
       const matching = described.find(({ matched }) => matched);
       if (matching !== undefined) return [`allowlist: allowed: ${matching.text}`];
@@ -85,13 +85,9 @@ function allowlistTransform(lists: readonly Rules[], warn: boolean): Transform {
 }
 
 /** A plain loop: it runs for every request. */
-function matches(lists: readonly Rules[], facts: Parameters<Rules["match"]>[0]): boolean {
+function matches(lists: readonly Rules[], facts: RequestFacts): boolean {
   for (const list of lists) if (list.match(facts)) return true;
   return false;
-}
-
-function factsOf({ authority, request }: Exchange): Parameters<Rules["match"]>[0] {
-  return { authority, method: request.method, path: request.canonicalPath };
 }
 
 function refuse(

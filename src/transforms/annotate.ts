@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { lowerCaseName } from "../http/headers.ts";
-import type { Rules } from "../pipeline/rules.ts";
+import { requestFacts, type Rules } from "../pipeline/rules.ts";
 import type { Exchange, TransformKind } from "../pipeline/types.ts";
 import { isHeaderName } from "./header-matcher.ts";
 import { rulesSchema } from "./schemas.ts";
@@ -60,8 +60,7 @@ export const annotate: TransformKind<typeof schema> = {
     return {
       name: "annotate",
       onRequest(exchange) {
-        const { authority, request } = exchange;
-        const facts = { authority, method: request.method, path: request.canonicalPath };
+        const facts = requestFacts(exchange);
         for (const group of groups) if (group.rules.match(facts)) record(exchange, group);
         return undefined;
       },

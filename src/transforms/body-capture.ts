@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { requestFacts } from "../pipeline/rules.ts";
 import type { Exchange, TransformKind } from "../pipeline/types.ts";
 import { rulesSchema } from "./schemas.ts";
 
@@ -27,8 +28,8 @@ export const bodyCapture: TransformKind<typeof schema> = {
     return {
       name: "body_capture",
       onRequest(exchange) {
-        const { authority, request } = exchange;
-        const facts = { authority, method: request.method, path: request.canonicalPath };
+        const { request } = exchange;
+        const facts = requestFacts(exchange);
         if (request.body.length === 0 || !scope.match(facts)) return undefined;
         if (exchange.claimed(":body")) {
           exchange.annotate("skipped", "body_has_credential");

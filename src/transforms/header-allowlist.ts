@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { requestFacts } from "../pipeline/rules.ts";
 import type { TransformKind } from "../pipeline/types.ts";
 import { anyHeader, compileHeaderMatcher, isProtectedHeader } from "./header-matcher.ts";
 import { rulesSchema } from "./schemas.ts";
@@ -31,8 +32,8 @@ export const headerAllowlist: TransformKind<typeof schema> = {
     return {
       name: "header_allowlist",
       onRequest(exchange) {
-        const { authority, request } = exchange;
-        const facts = { authority, method: request.method, path: request.canonicalPath };
+        const { request } = exchange;
+        const facts = requestFacts(exchange);
         if (scope !== undefined && !scope.match(facts)) return undefined;
         const stripped: string[] = [];
         for (let index = request.headers.size - 1; index >= 0; index--) {

@@ -17,6 +17,10 @@ export const ruleSchema = z
       .describe(
         "Paths: `/v1/*` for everything below `/v1`, `/repos/*/issues` for one segment; none means all.",
       ),
+    tools: z
+      .array(z.string())
+      .optional()
+      .describe("Tools: a caller who is limited to tools must have one of them; others need none."),
   })
   .meta({ id: "rule" });
 

@@ -43,6 +43,7 @@ export function buildTransform(
     rules: (path, rules) =>
       compileRules(rules, {
         ports: "scheme",
+        callers: kind.credential ? "unlimited" : "all",
         error: (at: ConfigPath, message) => context.error([...path, ...at], message),
         warn: (at: ConfigPath, message) => context.warn([...path, ...at], message),
       }),

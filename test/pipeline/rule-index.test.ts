@@ -44,7 +44,7 @@ test("the index of thousands of rules answers as the rules one by one do", () =>
       const oneByOne = hosts.some((one) => sound([{ host: one }]).match(facts(text)));
       const together = sound(hosts.map((one) => ({ host: one })));
       assert.equal(together.match(facts(text)), oneByOne);
-      assert.equal(together.admits(parseAuthority(text, undefined)), oneByOne);
+      assert.equal(together.admits(parseAuthority(text, undefined), undefined), oneByOne);
       assert.equal(together.describe(facts(text)).matched, oneByOne);
     }),
     { numRuns: 1000 },

@@ -65,7 +65,7 @@ test("every mistake is reported at its place, and the rule then matches nothing"
       else assert.match(errors[at] as string, message);
     }
     assert.equal(rules.size, 0);
-    assert.equal(rules.admits(parseAuthority("a.example", 443)), false);
+    assert.equal(rules.admits(parseAuthority("a.example", 443), undefined), false);
   }
 });
 

@@ -20,6 +20,7 @@ export function compile(
   const warnings: string[] = [];
   const rules = compileRules(configs, {
     ports,
+    callers: "unlimited",
     error: (path, message) => errors.push(`${path.join(".")}: ${message}`),
     warn: (path, message) => warnings.push(`${path.join(".")}: ${message}`),
   });
@@ -35,5 +36,5 @@ export function sound(configs: readonly RuleConfig[], ports: "scheme" | "any" = 
 
 /** What rules are asked about a request. */
 export function facts(authority: string, method = "GET", path = "/") {
-  return { authority: parseAuthority(authority, 443), method, path };
+  return { authority: parseAuthority(authority, 443), method, path, caller: undefined };
 }

@@ -12,7 +12,7 @@ function checkHosts(host: string, matching: readonly string[], others: readonly 
     assert.equal(rules.match(facts(authority)), false, `${host} on ${authority}`);
   for (const authority of [...matching, ...others]) {
     assert.equal(
-      rules.admits(parseAuthority(authority, 443)),
+      rules.admits(parseAuthority(authority, 443), undefined),
       matching.includes(authority),
       `tunnel to ${authority}`,
     );
@@ -201,8 +201,8 @@ test("no paths means all, several mean any of them", () => {
 
 test("I2: admits asks about host and port only", () => {
   const rules = sound([{ host: "a.example", methods: ["POST"], paths: ["/v1/*"] }]);
-  assert.equal(rules.admits(parseAuthority("a.example:443", undefined)), true);
-  assert.equal(rules.admits(parseAuthority("a.example:22", undefined)), false);
+  assert.equal(rules.admits(parseAuthority("a.example:443", undefined), undefined), true);
+  assert.equal(rules.admits(parseAuthority("a.example:22", undefined), undefined), false);
   assert.equal(rules.match(facts("a.example")), false);
 });
 
@@ -220,7 +220,7 @@ test("a list matches when any rule does, and no rules match nothing", () => {
     const empty = compile(none).rules;
     assert.equal(empty.size, 0);
     assert.equal(empty.match(facts("a.example")), false);
-    assert.equal(empty.admits(parseAuthority("a.example", 443)), false);
+    assert.equal(empty.admits(parseAuthority("a.example", 443), undefined), false);
     assert.deepEqual(empty.describe(facts("a.example")), { matched: false, text: "there are no rules" });
   }
 });

@@ -55,6 +55,6 @@ function problemOf(host: string): string | undefined {
   if (host === "") return "is empty";
   if (/^\*(?::.*)?$/.test(host)) return "is every host there is, so that the child could send it anywhere";
   let good = true;
-  compileRules([{ host }], { ports: "scheme", error: () => (good = false), warn: () => {} });
+  compileRules([{ host }], { ports: "scheme", callers: "all", error: () => (good = false), warn: () => {} });
   return good ? undefined : "is not a host such as api.example.com, *.example.com or api.example.com:8443";
 }

@@ -1,3 +1,4 @@
+import { requestFacts } from "../../pipeline/rules.ts";
 import type { Exchange, TransformKind } from "../../pipeline/types.ts";
 import { awsVariables } from "../../sources/aws.ts";
 import { type AwsAuthOptions, compile } from "./build.ts";
@@ -24,7 +25,7 @@ export function makeAwsAuth(options: AwsAuthOptions = {}): TransformKind<typeof 
         // The proxy's own identity is in the variables that its sources read too.
         ...(config.credentials_provider === undefined ? {} : { variables: awsVariables }),
         onRequest: (exchange) =>
-          settings.rules.match(factsOf(exchange)) ? resign(exchange, settings) : undefined,
+          settings.rules.match(requestFacts(exchange)) ? resign(exchange, settings) : undefined,
         close: () => settings.credentials.close?.(),
         explain: (exchange) => [`aws_auth: ${explain(exchange, settings)}`],
       };
@@ -34,13 +35,9 @@ export function makeAwsAuth(options: AwsAuthOptions = {}): TransformKind<typeof 
 
 export const awsAuth = makeAwsAuth();
 
-function factsOf({ authority, request }: Exchange) {
-  return { authority, method: request.method, path: request.canonicalPath };
-}
-
 /** What would happen to a request; reads no body and asks no source. */
 function explain(exchange: Exchange, settings: Settings): string {
-  const { matched, text } = settings.rules.describe(factsOf(exchange));
+  const { matched, text } = settings.rules.describe(requestFacts(exchange));
   if (!matched) return `rules do not match: ${text}`;
   if (exchange.claimed("signature") || exchange.claimed("authorization")) {
     return "rules match; would skip: an earlier transform has put its credential there";

@@ -52,10 +52,6 @@ function unavailable(exchange: Exchange, error: unknown): Rejection {
   return { kind: "reject", status: 403, reason: "token_unavailable" };
 }
 
-export function factsOf({ authority, request }: Exchange) {
-  return { authority, method: request.method, path: request.canonicalPath };
-}
-
 /** True, with a note for the audit, when an earlier transform has put its credential there (I5). */
 export function skips(exchange: Exchange, place: Attacher["place"]): boolean {
   if (!exchange.claimed(place)) return false;

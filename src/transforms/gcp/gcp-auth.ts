@@ -1,3 +1,4 @@
+import { requestFacts } from "../../pipeline/rules.ts";
 import type {
   BuildContext,
   ConfigPath,
@@ -8,7 +9,7 @@ import type {
 } from "../../pipeline/types.ts";
 import type { SecretHandle } from "../../sources/types.ts";
 import { tokenStub } from "../minting/stub.ts";
-import { type Attacher, attach, factsOf, skips } from "./attach.ts";
+import { type Attacher, attach, skips } from "./attach.ts";
 import { googleVariables, mintWithDefaultCredentials } from "./default-credentials.ts";
 import { isMetadataHost, type MetadataFacts, metadataVerdict } from "./metadata-stub.ts";
 import { mintAccessToken } from "./mint.ts";
@@ -113,6 +114,7 @@ function minterOf(config: GcpAuthConfig, handle: SecretHandle | undefined, site:
 }
 
 function onRequest(exchange: Exchange, settings: Settings): Verdict | Promise<Verdict> {
+  if (!settings.rules.serves(exchange.client.caller)) return undefined;
   if (isMetadataHost(exchange))
     return metadataVerdict(exchange, settings.metadata) ?? authorize(exchange, settings);
   if (!isTokenEndpoint(exchange)) return authorize(exchange, settings);
@@ -126,7 +128,7 @@ function onRequest(exchange: Exchange, settings: Settings): Verdict | Promise<Ve
 }
 
 function authorize(exchange: Exchange, settings: Settings): Verdict | Promise<Verdict> {
-  if (!settings.rules.match(factsOf(exchange)) || skips(exchange, settings.place)) return undefined;
+  if (!settings.rules.match(requestFacts(exchange)) || skips(exchange, settings.place)) return undefined;
   return refusedOperation(exchange, settings) ?? attach(exchange, settings);
 }
 
@@ -147,7 +149,7 @@ function explain(exchange: Exchange, { rules, place, allowed }: Settings): strin
   } else if (isMetadataHost(exchange)) {
     lines.push("this is Google's metadata server: requests on the way to an access token get a stub");
   }
-  const { matched, text } = rules.describe(factsOf(exchange));
+  const { matched, text } = rules.describe(requestFacts(exchange));
   const operation = credentialOperation(exchange);
   if (!matched) return [...lines, `rules do not match: ${text}`];
   if (exchange.claimed(place)) {

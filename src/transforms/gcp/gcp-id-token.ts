@@ -1,5 +1,6 @@
+import { requestFacts } from "../../pipeline/rules.ts";
 import type { Exchange, Stub, TransformKind, Verdict } from "../../pipeline/types.ts";
-import { type Attacher, attach, factsOf, skips } from "./attach.ts";
+import { type Attacher, attach, skips } from "./attach.ts";
 import { fakeIdToken } from "./fake-id-token.ts";
 import { isMetadataHost, type MetadataFacts, metadataVerdict } from "./metadata-stub.ts";
 import { mintIdToken } from "./mint.ts";
@@ -77,6 +78,7 @@ export function makeGcpIdToken(options: GcpOptions = {}): TransformKind<typeof g
 export const gcpIdToken = makeGcpIdToken();
 
 function onRequest(exchange: Exchange, settings: Settings): Verdict | Promise<Verdict> {
+  if (!settings.rules.serves(exchange.client.caller)) return undefined;
   if (isMetadataHost(exchange))
     return metadataVerdict(exchange, settings.metadata) ?? authorize(exchange, settings);
   if (!isTokenEndpoint(exchange)) return authorize(exchange, settings);
@@ -97,7 +99,7 @@ function idTokenStub(audience: string, now: number): Stub {
 }
 
 function authorize(exchange: Exchange, settings: Settings): Verdict | Promise<Verdict> {
-  if (!settings.rules.match(factsOf(exchange)) || skips(exchange, settings.place)) return undefined;
+  if (!settings.rules.match(requestFacts(exchange)) || skips(exchange, settings.place)) return undefined;
   return attach(exchange, settings);
 }
 
@@ -109,7 +111,7 @@ function explain(exchange: Exchange, { rules, place, header, audience }: Setting
   } else if (isMetadataHost(exchange)) {
     lines.push("this is Google's metadata server: requests on the way to an ID token get a stub");
   }
-  const { matched, text } = rules.describe(factsOf(exchange));
+  const { matched, text } = rules.describe(requestFacts(exchange));
   if (!matched) return [...lines, `rules do not match: ${text}`];
   if (exchange.claimed(place)) {
     return [...lines, `rules match; would skip header ${header}: an earlier transform has it`];

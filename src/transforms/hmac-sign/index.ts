@@ -1,3 +1,4 @@
+import { requestFacts } from "../../pipeline/rules.ts";
 import type { Exchange, TransformKind } from "../../pipeline/types.ts";
 import { compile, type HmacSignOptions, type Scheme } from "./build.ts";
 import { hmacSignSchema } from "./schema.ts";
@@ -19,7 +20,7 @@ export function makeHmacSign(options: HmacSignOptions = {}): TransformKind<typeo
         credentialRules: [rules],
         secrets,
         onRequest(exchange) {
-          if (scheme === undefined || !rules.match(factsOf(exchange))) return undefined;
+          if (scheme === undefined || !rules.match(requestFacts(exchange))) return undefined;
           return signRequest(exchange, scheme);
         },
         explain(exchange) {
@@ -33,13 +34,9 @@ export function makeHmacSign(options: HmacSignOptions = {}): TransformKind<typeo
 
 export const hmacSign = makeHmacSign();
 
-function factsOf({ authority, request }: Exchange) {
-  return { authority, method: request.method, path: request.canonicalPath };
-}
-
 /** What would happen to a request; reads no body, asks no source and takes no number from the counter. */
 function explain(exchange: Exchange, scheme: Scheme): string {
-  const { matched, text } = scheme.rules.describe(factsOf(exchange));
+  const { matched, text } = scheme.rules.describe(requestFacts(exchange));
   if (!matched) return `rules do not match: ${text}`;
   const problem = checkHead(exchange, scheme);
   if (problem === "credential_already_applied") {

@@ -1,3 +1,4 @@
+import { requestFacts } from "../../pipeline/rules.ts";
 import type { Exchange, Rejection, TransformKind, Verdict } from "../../pipeline/types.ts";
 import { asMintError } from "../minting/mint-error.ts";
 import type { Minted } from "../minting/minter.ts";
@@ -19,7 +20,7 @@ export function makeOauthToken(options: OauthTokenOptions = {}): TransformKind<t
     schema: oauthTokenSchema,
     build(config, context) {
       const entries = buildEntries(config.tokens ?? [], context, options);
-      const isTokenRequest = tokenRequests(entries.map(({ endpoint }) => endpoint));
+      const isTokenRequest = tokenRequests(entries);
       return {
         name: "oauth_token",
         credentialRules: entries.map(({ rules }) => rules),
@@ -51,7 +52,7 @@ function onRequest(
 }
 
 function attach(exchange: Exchange, entries: readonly Entry[]): Verdict | Promise<Verdict> {
-  const facts = factsOf(exchange);
+  const facts = requestFacts(exchange);
   const entry = entries.find(({ rules }) => rules.match(facts));
   if (entry === undefined) return undefined;
   if (exchange.claimed(entry.place)) {
@@ -101,13 +102,9 @@ function unavailable(exchange: Exchange, { grant, require }: Entry, error: unkno
   };
 }
 
-function factsOf({ authority, request }: Exchange) {
-  return { authority, method: request.method, path: request.canonicalPath };
-}
-
 /** What each entry would do; asks no source and no issuer, and reads no body. */
 function explain(exchange: Exchange, entries: readonly Entry[]): string[] {
-  const facts = factsOf(exchange);
+  const facts = requestFacts(exchange);
   const first = entries.find(({ rules }) => rules.match(facts));
   const lines = entries.map((entry) => {
     const label = `oauth_token: tokens[${entry.index}] (${entry.grant})`;

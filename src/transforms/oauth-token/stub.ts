@@ -1,6 +1,6 @@
 import type { Exchange } from "../../pipeline/types.ts";
 import { jwtBearerGrant } from "../minting/stub.ts";
-import type { TokenEndpoint } from "./endpoint.ts";
+import type { Entry } from "./entry.ts";
 
 /** `grant_type` of requests that are answered here; any other (such as a login's code) is for the real issuer. */
 const stubbedGrants = new Set(["refresh_token", "client_credentials", "password", jwtBearerGrant]);
@@ -14,16 +14,14 @@ export type IsTokenRequest = (exchange: Exchange) => boolean | Promise<boolean>;
 /**
  * @returns a test which throws BodyTooLargeError or BodyAbortedError, at once or later, where it has to read a body
  */
-export function tokenRequests(endpoints: readonly TokenEndpoint[]): IsTokenRequest {
-  const paths = new Map<string, Set<string>>();
-  for (const { authority, path } of endpoints) {
-    const known = paths.get(authority);
-    if (known === undefined) paths.set(authority, new Set([path]));
-    else known.add(path);
-  }
+export function tokenRequests(entries: readonly Pick<Entry, "endpoint" | "rules">[]): IsTokenRequest {
+  const endpoints = Map.groupBy(entries, ({ endpoint }) => endpoint.authority);
   return (exchange) => {
-    const { request, authority } = exchange;
-    if (paths.get(authority.text)?.has(request.canonicalPath) !== true) return false;
+    const { request, authority, client } = exchange;
+    const here = endpoints
+      .get(authority.text)
+      ?.filter(({ endpoint }) => endpoint.path === request.canonicalPath);
+    if (here?.some(({ rules }) => rules.serves(client.caller)) !== true) return false;
     if (request.method !== "POST" || !isPlainForm(exchange)) return false;
     const { length } = request.body;
     if (length === 0 || (length !== undefined && length > maxFormBytes)) return false;

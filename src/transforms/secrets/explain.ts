@@ -1,3 +1,4 @@
+import { requestFacts } from "../../pipeline/rules.ts";
 import type { Exchange } from "../../pipeline/types.ts";
 import type { Entry, ReplaceEntry } from "./entry.ts";
 import { type Found, search } from "./search.ts";
@@ -11,11 +12,7 @@ type Taken = Map<string, "inject" | "replace">;
  * @param entries in the order of the configuration
  */
 export function explainEntries(exchange: Exchange, entries: readonly Entry[]): string[] {
-  const facts = {
-    authority: exchange.authority,
-    method: exchange.request.method,
-    path: exchange.request.canonicalPath,
-  };
+  const facts = requestFacts(exchange);
   const matching = entries.filter((entry) => entry.rules.match(facts));
   const replacing = matching.filter((entry) => entry.kind === "replace");
   const found = search(exchange, replacing, exchange.request.body.bytes);

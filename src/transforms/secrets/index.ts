@@ -1,4 +1,5 @@
 import type { Authority } from "../../http/authority.ts";
+import { requestFacts } from "../../pipeline/rules.ts";
 import type { BuildContext, Exchange, Transform, TransformKind, Verdict } from "../../pipeline/types.ts";
 import { attachCredentials } from "./attach.ts";
 import { buildEntry } from "./build.ts";
@@ -38,8 +39,7 @@ function secretsTransform(entries: readonly Entry[]): Transform {
     onRequest(exchange) {
       const candidates = entriesFor(exchange.authority);
       if (candidates.length === 0) return undefined;
-      const { method, canonicalPath: path } = exchange.request;
-      const facts = { authority: exchange.authority, method, path };
+      const facts = requestFacts(exchange);
       const matching = candidates.filter((entry) => entry.rules.match(facts));
       return matching.length === 0 ? undefined : apply(exchange, matching);
     },
@@ -55,7 +55,8 @@ function byAuthority(entries: readonly Entry[]): (authority: Authority) => reado
   return (authority) => {
     const known = remembered.get(authority.text);
     if (known !== undefined) return known;
-    const admitted = entries.filter((entry) => entry.rules.admits(authority));
+    // Whoever asks: what is remembered for one caller must not decide for another.
+    const admitted = entries.filter((entry) => entry.rules.admits(authority, undefined));
     if (remembered.size >= maxRemembered) remembered.clear();
     remembered.set(authority.text, admitted);
     return admitted;
