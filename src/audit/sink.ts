@@ -23,6 +23,12 @@ export interface AuditSinkOptions {
 export interface LineAuditSink extends AuditSink {
   /** Records dropped since the start: the outage lasted longer than the memory for it. */
   readonly lost: number;
+  /** Records taken so far; what of them waits to be written is in {@link waitingBytes}. */
+  readonly written: number;
+  /** Bytes that wait, lines of the log included where both go to standard error. */
+  readonly waitingBytes: number;
+  /** Records cannot be written at the moment. */
+  readonly failing: boolean;
   /** Writes what waits before it returns; for a process that ends at once. */
   flushSync(): void;
 }
@@ -37,6 +43,7 @@ export function createAuditSink(options: AuditSinkOptions): LineAuditSink {
   const writer = options.stream ?? openWriter(file);
   const format = file === undefined && options.format === "text" ? "text" : "json";
   const paint = paintFor(2);
+  let written = 0;
   let lost = 0;
   let lostReported = 0;
 
@@ -69,13 +76,23 @@ export function createAuditSink(options: AuditSinkOptions): LineAuditSink {
         format === "text"
           ? writer.write(`${describeRecord(record, paint)}\n`)
           : writer.append((out) => writeRecord(record, out));
-      if (!taken) lost++;
+      if (taken) written++;
+      else lost++;
     },
     get healthy() {
       return onFailure === "report" || !writer.failing;
     },
     get lost() {
       return lost;
+    },
+    get written() {
+      return written;
+    },
+    get waitingBytes() {
+      return writer.waitingBytes;
+    },
+    get failing() {
+      return writer.failing;
     },
     reopen: () => writer.reopen(),
     flushSync: () => writer.flushSync(),

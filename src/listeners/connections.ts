@@ -3,14 +3,17 @@ import type { ServerConnection } from "../http/h1/server.ts";
 
 /** Every open client connection: the limit on their number, and the drain. */
 export class Connections {
-  readonly #limit: number;
+  /** Connections at a time; those that are open stay when it shrinks. */
+  limit: number;
+  /** Connections taken so far. */
+  accepted = 0;
   readonly #sockets = new Set<Socket>();
   readonly #http = new Set<ServerConnection>();
   #draining = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(limit: number) {
-    this.#limit = limit;
+    this.limit = limit;
   }
 
   get size(): number {
@@ -23,7 +26,8 @@ export class Connections {
 
   /** Counts a connection that was accepted; false when there are too many and it has to be closed. */
   admit(socket: Socket): boolean {
-    if (this.#draining || this.#sockets.size >= this.#limit) return false;
+    if (this.#draining || this.#sockets.size >= this.limit) return false;
+    this.accepted++;
     this.#sockets.add(socket);
     socket.once("close", () => {
       this.#sockets.delete(socket);

@@ -95,6 +95,13 @@ export class LineWriter {
     return this.#failing;
   }
 
+  /** Bytes that wait to be written. */
+  get waitingBytes(): number {
+    return (
+      this.#gathered.length + (this.#batch === undefined ? 0 : this.#batch.bytes.length - this.#batch.written)
+    );
+  }
+
   /** Lines dropped since the start. */
   get lost(): number {
     return this.#lost;

@@ -169,6 +169,8 @@ export interface BuildContext {
   secret(path: ConfigPath, source: SourceConfig): SecretHandle;
   /** For calls of the transform's own (token endpoints): guarded and resolved as upstream traffic is (I11). */
   dispatcher(): Dispatcher;
+  /** An attempt to mint a token has ended, for counters. `mechanism` is the name of the transform. */
+  minted?: ((mechanism: string, ok: boolean) => void) | undefined;
   /** A line for the operator. Never a credential (I14). */
   log(level: "info" | "warn" | "error", message: string, fields?: Record<string, unknown>): void;
 }

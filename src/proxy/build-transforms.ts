@@ -24,8 +24,10 @@ export interface BuildOptions {
   /** Names the configuration in issues; `undefined` for the embedded default. */
   readonly file: string | undefined;
   /** What transforms may call on once they run; whoever only checks a configuration leaves them out. */
-  readonly services?: Pick<BuildContext, "dispatcher" | "log">;
+  readonly services?: Services;
 }
+
+type Services = Pick<BuildContext, "dispatcher" | "log" | "minted">;
 
 /** A list of rules as an entry holds it, with what it was compiled from. */
 export interface RuleList {
@@ -46,7 +48,7 @@ export interface BuiltEntry {
 }
 
 /** In place of an unguarded dispatcher (I11). */
-const noServices: Pick<BuildContext, "dispatcher" | "log"> = {
+const noServices: Services = {
   dispatcher() {
     throw new Error("a configuration that is only checked makes no calls");
   },
@@ -63,7 +65,7 @@ const unsupported = ["grpc", "judge"];
 export function buildTransforms(
   config: Config,
   options: BuildOptions,
-): { transforms: Transform[]; issues: Issue[] } {
+): { transforms: Transform[]; issues: Issue[]; hosts: string[] } {
   const place = { file: options.file ?? "(no configuration file)", locate: options.locate };
   const issues: Issue[] = [];
   const report = (severity: Issue["severity"], path: Path, message: string): void => {
@@ -80,9 +82,15 @@ export function buildTransforms(
   const policy = implicitAllowlist(config, built, warn);
   crossCheck(built, warn);
   const transforms = [...policy, ...built.map(({ transform }) => transform)];
-  if (!hasErrors(issues)) return { transforms, issues: sortIssues(issues) };
+  if (!hasErrors(issues)) return { transforms, issues: sortIssues(issues), hosts: hostsOf(built) };
   for (const transform of transforms) transform.close?.();
-  return { transforms: [], issues: sortIssues(issues) };
+  return { transforms: [], issues: sortIssues(issues), hosts: [] };
+}
+
+/** Hosts and networks in the rules of all entries, each once, as they are written. */
+function hostsOf(built: readonly BuiltEntry[]): string[] {
+  const configs = built.flatMap(({ ruleLists }) => ruleLists.flatMap((list) => list.configs));
+  return [...new Set(configs.map((rule) => rule.host || rule.cidr || ""))].filter((host) => host !== "");
 }
 
 function findKind(

@@ -1,56 +1,25 @@
-import { randomBytes } from "node:crypto";
 import { createAuditSink, type LineAuditSink } from "../audit/sink.ts";
-import type { AuditRecord, AuditSink } from "../audit/types.ts";
-import { type Issue, type Locate, placeText } from "../config/issues.ts";
+import type { Locate } from "../config/issues.ts";
 import type { Config, Listen } from "../config/types.ts";
 import { Deadlines } from "../http/h1/deadlines.ts";
 import { Connections } from "../listeners/connections.ts";
-import type { Authentication, ListenerContext } from "../listeners/context.ts";
 import { listenHttp } from "../listeners/http.ts";
 import { listenHttps } from "../listeners/https.ts";
-import { connectionRecord } from "../listeners/record.ts";
 import type { Listener } from "../listeners/tcp.ts";
 import { listenTunnel } from "../listeners/tunnel.ts";
 import { type Logger, resolveFormat } from "../log/logger.ts";
-import type { ExchangeState } from "../pipeline/exchange.ts";
-import { Pipeline } from "../pipeline/pipeline.ts";
-import { refusal } from "../pipeline/refusal.ts";
 import type { Transform } from "../pipeline/types.ts";
-import { SourceRegistry } from "../sources/registry.ts";
-import type { CertificateAuthority } from "../tls/ca.ts";
 import { LeafStore } from "../tls/leaf.ts";
 import { upstreamContext } from "../tls/roots.ts";
-import { transformKinds } from "../transforms/registry.ts";
 import { Upstream, upstreamOptions } from "../upstream/index.ts";
-import { buildTransforms } from "./build-transforms.ts";
-import { explainBudget } from "./explain-budget.ts";
-import { type ForwardContext, forward } from "./forward.ts";
-import type { Outcome } from "./record.ts";
+import { listenerContext } from "./listener-context.ts";
+import type { ProxyOptions } from "./options.ts";
+import { buildPolicy, type Policy, type PolicyOptions } from "./policy.ts";
+import { keysForRestart } from "./restart.ts";
+import { MintCounts, type ProxyStats } from "./stats.ts";
 
-/** What a proxy is started with besides its configuration. */
-export interface ProxyOptions {
-  readonly env: NodeJS.ProcessEnv;
-  readonly logger: Logger;
-  /** Places of the configuration, for messages about what its transforms find wrong. */
-  readonly locate: Locate;
-  readonly ca: CertificateAuthority;
-  /** Checks `Proxy-Authorization`; everyone is let in where it is absent. */
-  readonly authenticate?: (proxyAuthorization: string | undefined) => Authentication;
-  /** Told of every exchange that ended. */
-  readonly onOutcome?: (exchange: ExchangeState | undefined, outcome: Outcome) => void;
-  /** Told of every audit record: exchanges, tunnels and refused connections. */
-  readonly onRecord?: (record: AuditRecord) => void;
-}
-
-/** A configuration that cannot be run; every issue is in it. */
-export class ConfigurationError extends Error {
-  override readonly name = "ConfigurationError";
-  readonly issues: readonly Issue[];
-  constructor(issues: readonly Issue[]) {
-    super("the configuration has errors");
-    this.issues = issues;
-  }
-}
+export type { ProxyOptions } from "./options.ts";
+export { ConfigurationError } from "./policy.ts";
 
 /** Addresses as bound; absent for listeners that are off. */
 export interface BoundAddresses {
@@ -59,40 +28,52 @@ export interface BoundAddresses {
   readonly tunnel?: string;
 }
 
-/** Where the policy in force came from. */
-interface Policy {
-  readonly pipeline: Pipeline;
-  readonly sources: SourceRegistry;
+/** What a reload did. */
+export interface Reloaded {
+  /** The pipeline in force, as the log shows it. */
+  readonly transforms: string;
+  /** Keys that differ from those the process was started with and wait for a restart. */
+  readonly restart: readonly string[];
 }
 
 /** A running proxy. */
 export class Proxy {
   readonly addresses: BoundAddresses;
+  readonly #started: Config;
   readonly #options: ProxyOptions;
+  readonly #policyOptions: PolicyOptions;
   readonly #audit: LineAuditSink;
   readonly #upstream: Upstream;
   readonly #leaves: LeafStore;
   readonly #connections: Connections;
   readonly #listeners: readonly Listener[];
+  readonly #mints: MintCounts;
   readonly #holder: { policy: Policy };
+  #sourcesChecked = false;
 
   private constructor(parts: {
+    started: Config;
     options: ProxyOptions;
+    policyOptions: PolicyOptions;
     addresses: BoundAddresses;
     audit: LineAuditSink;
     upstream: Upstream;
     leaves: LeafStore;
     connections: Connections;
     listeners: readonly Listener[];
+    mints: MintCounts;
     holder: { policy: Policy };
   }) {
     this.addresses = parts.addresses;
+    this.#started = parts.started;
     this.#options = parts.options;
+    this.#policyOptions = parts.policyOptions;
     this.#audit = parts.audit;
     this.#upstream = parts.upstream;
     this.#leaves = parts.leaves;
     this.#connections = parts.connections;
     this.#listeners = parts.listeners;
+    this.#mints = parts.mints;
     this.#holder = parts.holder;
   }
 
@@ -111,11 +92,26 @@ export class Proxy {
     const listeners: Listener[] = [];
     const roots = upstreamContext({ upstreamCa: config.tls.upstreamCa, env });
     const upstream = new Upstream(
-      upstreamOptions(config, roots, () => listeners.map(({ ip, port }) => ({ address: ip, port }))),
+      upstreamOptions(config, roots, () => [
+        ...listeners.map(({ ip, port }) => ({ address: ip, port })),
+        ...(options.ownAddresses?.() ?? []),
+      ]),
     );
-    const holder = await orClose(upstream, () => ({ policy: buildPolicy(config, options, upstream) }));
+    const mints = new MintCounts();
+    const policyOptions: PolicyOptions = {
+      env,
+      logger,
+      upstream,
+      deadlines: new Deadlines(),
+      minted: (mechanism, ok) => mints.add(mechanism, ok),
+    };
+    const holder = await orClose(upstream, () => ({
+      policy: buildPolicy(config, options.locate, policyOptions),
+    }));
+    options.onHosts?.(holder.policy.hosts);
     const audit = await orClose(upstream, () => openAudit(config, logger));
-    const context = listenerContext(config, options, { audit, leaves, connections, upstream, holder });
+    const policy = () => holder.policy;
+    const context = listenerContext({ options, audit, leaves, connections, upstream, policy });
     const addresses: { http?: string; https?: string; tunnel?: string } = {};
     try {
       for (const [name, at, bind] of [
@@ -136,8 +132,20 @@ export class Proxy {
     }
     const names = holder.policy.pipeline.names;
     if (names !== "") logger.info("transform pipeline", { transforms: names });
-    const proxy = new Proxy({ options, addresses, audit, upstream, leaves, connections, listeners, holder });
-    await proxy.#checkSources(config);
+    const proxy = new Proxy({
+      started: config,
+      options,
+      policyOptions,
+      addresses,
+      audit,
+      upstream,
+      leaves,
+      connections,
+      listeners,
+      mints,
+      holder,
+    });
+    await proxy.#checkSources();
     return proxy;
   }
 
@@ -146,14 +154,52 @@ export class Proxy {
     return this.#holder.policy.pipeline.transforms;
   }
 
-  /** Puts the policy of another configuration in place for every exchange that begins from now on. */
-  reload(config: Config, locate: Locate): void {
-    const policy = buildPolicy(config, { ...this.#options, locate }, this.#upstream);
+  /** Whether every source has been asked once since the start, with whatever outcome. */
+  get sourcesChecked(): boolean {
+    return this.#sourcesChecked;
+  }
+
+  /** Whether it takes no new connections and only lets exchanges under way finish. */
+  get draining(): boolean {
+    return this.#connections.draining;
+  }
+
+  /**
+   * Puts the policy of another configuration in place for every exchange that begins from now on: all of it at once, or
+   * nothing. Exchanges under way keep what they began with. A credential that cannot be read anew keeps its value.
+   * @throws {ConfigurationError} and the old policy stays
+   */
+  reload(config: Config, locate: Locate): Reloaded {
+    const policy = buildPolicy(config, locate, this.#policyOptions);
     const old = this.#holder.policy;
+    policy.sources.adopt(old.sources);
     this.#holder.policy = policy;
+    this.#connections.limit = config.proxy.limits.maxConnections;
+    this.#options.onHosts?.(policy.hosts);
     old.pipeline.retire();
     old.sources.close();
-    this.#options.logger.info("pipeline reloaded", { transforms: policy.pipeline.names });
+    // Reads the credentials now, rather than when a request waits for them.
+    void policy.sources.check();
+    const restart = keysForRestart(this.#started, config);
+    const transforms = policy.pipeline.names;
+    const { logger } = this.#options;
+    logger.info("pipeline reloaded", { transforms });
+    if (restart.length > 0) logger.warn("changes that wait for a restart", { keys: restart });
+    return { transforms, restart };
+  }
+
+  /** Counters and gauges, for metrics and for the management API. */
+  stats(): ProxyStats {
+    const { size, accepted, limit } = this.#connections;
+    const { written, lost, waitingBytes, failing } = this.#audit;
+    return {
+      connections: { open: size, accepted, limit },
+      upstream: this.#upstream.stats(),
+      leaves: { size: this.#leaves.size, made: this.#leaves.made },
+      audit: { written, lost, waitingBytes, failing },
+      sources: this.#holder.policy.sources.status(),
+      mints: this.#mints.list(),
+    };
   }
 
   /** Opens the audit file anew, after it was moved away. */
@@ -181,10 +227,13 @@ export class Proxy {
     this.#audit.flushSync();
   }
 
-  async #checkSources(config: Config): Promise<void> {
+  async #checkSources(): Promise<void> {
     // The cache has a warning for each that fails.
-    const check = this.#holder.policy.sources.check();
-    if (!config.sources.requireAtStart) return;
+    const check = this.#holder.policy.sources.check().then((failures) => {
+      this.#sourcesChecked = true;
+      return failures;
+    });
+    if (!this.#started.sources.requireAtStart) return;
     const failures = await check;
     if (failures.length === 0) return;
     await this.stop(0);
@@ -204,30 +253,6 @@ async function orClose<T>(upstream: Upstream, make: () => T): Promise<T> {
   }
 }
 
-function buildPolicy(config: Config, options: ProxyOptions, upstream: Upstream): Policy {
-  const { logger, env, locate } = options;
-  const sources = new SourceRegistry({
-    env,
-    onWarning: (source, message) => logger.warn("a secret source failed", { source, error: message }),
-    dispatcher: upstream.operatorDispatcher,
-  });
-  const services = {
-    dispatcher: () => upstream.dispatcher,
-    log: (level: "info" | "warn" | "error", message: string, fields?: Record<string, unknown>) =>
-      logger[level](message, fields),
-  };
-  const kinds = transformKinds;
-  const built = buildTransforms(config, { kinds, sources, locate, file: config.file, services });
-  if (built.issues.some((issue) => issue.severity === "error")) {
-    sources.close();
-    throw new ConfigurationError(built.issues);
-  }
-  for (const issue of built.issues) {
-    logger.warn(issue.message, { at: placeText(issue) });
-  }
-  return { pipeline: new Pipeline(built.transforms), sources };
-}
-
 function openAudit(config: Config, logger: Logger): LineAuditSink {
   return createAuditSink({
     file: config.audit.file,
@@ -236,87 +261,4 @@ function openAudit(config: Config, logger: Logger): LineAuditSink {
     onProblem: (message) => logger.error(message),
     onRecovery: (message) => logger.info(message),
   });
-}
-
-/** The sink that also tells `onRecord`. */
-function observed(sink: AuditSink, onRecord: ProxyOptions["onRecord"]): AuditSink {
-  if (onRecord === undefined) return sink;
-  return {
-    write(record) {
-      sink.write(record);
-      onRecord(record);
-    },
-    get healthy() {
-      return sink.healthy;
-    },
-    reopen: () => sink.reopen(),
-    close: () => sink.close(),
-  };
-}
-
-function listenerContext(
-  config: Config,
-  options: ProxyOptions,
-  parts: {
-    audit: LineAuditSink;
-    leaves: LeafStore;
-    connections: Connections;
-    upstream: Upstream;
-    holder: { policy: Policy };
-  },
-): ListenerContext {
-  const { timeouts, limits } = config.proxy;
-  const { leaves, connections, upstream, holder } = parts;
-  const audit = observed(parts.audit, options.onRecord);
-  const nextId = requestIds();
-  const authenticate = options.authenticate ?? (() => true);
-  const pipeline = () => holder.policy.pipeline;
-  const forwarding: ForwardContext = {
-    upstream,
-    audit,
-    denialMessage: config.proxy.denialMessage,
-    maxRequestBody: config.proxy.maxRequestBodyBytes,
-    maxResponseBody: config.proxy.maxResponseBodyBytes,
-    plaintextCredentials: config.proxy.plaintextCredentials === "allow",
-    pipeline,
-    nextId,
-    authenticate,
-    onOutcome: options.onOutcome,
-  };
-  return {
-    serverOptions: {
-      limits,
-      deadlines: new Deadlines(),
-      headerMs: timeouts.clientHeaderMs,
-      bodyMs: timeouts.clientBodyMs,
-      idleMs: timeouts.clientIdleMs,
-    },
-    handshakeMs: timeouts.tlsHandshakeMs,
-    leaves,
-    audit,
-    connections,
-    denialMessage: config.proxy.denialMessage,
-    pipeline,
-    nextId,
-    authenticate,
-    mayExplain: explainBudget(config.tls.explainDenials),
-    handle: (exchange, facts) => forward(forwarding, exchange, facts),
-    refuseBytes(facts, bad) {
-      const requestId = nextId();
-      const { status, reason, message, bytesIn } = bad;
-      const host = facts.authority?.text ?? facts.host?.name ?? "";
-      const action = reason === "client_disconnected" ? "client_cancel" : "reject";
-      const event = { method: "", host, action, status, reason, bytesIn, error: message } as const;
-      audit.write(connectionRecord(requestId, facts, event));
-      return refusal({ status, reason, requestId, detail: message });
-    },
-    debug: (message, fields) => options.logger.debug(message, fields),
-  };
-}
-
-/** Request ids: unique among processes by a random part, in order within one. */
-function requestIds(): () => string {
-  const prefix = randomBytes(5).toString("hex");
-  let count = 0;
-  return () => `${prefix}-${(++count).toString(36)}`;
 }

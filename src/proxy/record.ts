@@ -19,6 +19,8 @@ export interface Outcome {
   bytesIn: number;
   bytesOut: number;
   durationMs: number;
+  /** Milliseconds from the request being handed to the upstream leg to the head of its response. */
+  upstreamMs: number | undefined;
 }
 
 export function emptyFacts(): Outcome {
@@ -33,6 +35,7 @@ export function emptyFacts(): Outcome {
     bytesIn: 0,
     bytesOut: 0,
     durationMs: 0,
+    upstreamMs: undefined,
   };
 }
 

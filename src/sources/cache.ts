@@ -27,6 +27,21 @@ export interface CacheOptions {
   readonly clock?: Clock;
 }
 
+/** How it is with a source. */
+export interface SourceStatus {
+  readonly name: string;
+  /** `failing`: the last read failed, whether or not an older value still serves. */
+  readonly state: "ok" | "failing" | "unread";
+  /** Milliseconds since the value held was read. */
+  readonly ageMs: number | undefined;
+  /** Attempts to read it so far. */
+  readonly reads: number;
+  /** Those that failed. */
+  readonly failures: number;
+  /** Why the last read failed; safe text (I14). */
+  readonly error: string | undefined;
+}
+
 /** Largest value a source may give, in bytes; credentials are small, and every byte of this is held (I12). */
 export const maxValueBytes = 65_536;
 
@@ -73,6 +88,8 @@ export class CachedSource {
   /** Ends the flight without an outcome. */
   #abandon: (() => void) | undefined;
   #closed = false;
+  #reads = 0;
+  #failures = 0;
 
   constructor(source: SecretSource, settings: CacheSettings, options: CacheOptions) {
     this.name = source.name;
@@ -93,6 +110,33 @@ export class CachedSource {
       return this.#value;
     }
     return this.#renew(this.#clock.now());
+  }
+
+  /** How it is with this source, without its value. */
+  get status(): SourceStatus {
+    const error = this.#error?.message;
+    const now = this.#clock.now();
+    return {
+      name: this.name,
+      state: error !== undefined ? "failing" : this.#value === undefined ? "unread" : "ok",
+      ageMs: this.#value === undefined ? undefined : now - this.#readAt,
+      reads: this.#reads,
+      failures: this.#failures,
+      error,
+    };
+  }
+
+  /**
+   * Takes over from the same source of the configuration before this one: its counters, and its value for the case that
+   * it cannot be read anew. The next who asks has it read.
+   */
+  adopt(old: CachedSource): void {
+    this.#reads += old.#reads;
+    this.#failures += old.#failures;
+    if (this.#value !== undefined || old.#value === undefined) return;
+    this.#value = old.#value;
+    this.#readAt = old.#readAt;
+    this.#askedAt = Number.NEGATIVE_INFINITY; // so that a request waits for the read
   }
 
   /**
@@ -135,6 +179,7 @@ export class CachedSource {
 
   /** Reads the source once: at once for those that need no I/O, else as a flight with a time limit. */
   #read(now: number): Secret | Promise<Secret> {
+    this.#reads++;
     const controller = new AbortController();
     let answer: string | Promise<string>;
     try {
@@ -198,6 +243,7 @@ export class CachedSource {
   /** Remembers the failure; gives the old value while one may serve, else throws. */
   #failed(reason: unknown, now: number): Secret {
     const error = reason instanceof SourceError ? reason : this.#problem(unexpected(reason));
+    this.#failures++;
     this.#error = error;
     this.#askedAt = now;
     const old = this.#servable(now);

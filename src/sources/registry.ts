@@ -3,7 +3,7 @@ import { onePasswordConnectSource } from "./1password-connect.ts";
 import { onePasswordSource, type OnePasswordClient } from "./1password.ts";
 import { awsSecretsManagerSource } from "./aws-sm.ts";
 import { awsParameterStoreSource } from "./aws-ssm.ts";
-import { CachedSource, defaultCacheSettings, type CacheSettings } from "./cache.ts";
+import { CachedSource, defaultCacheSettings, type CacheSettings, type SourceStatus } from "./cache.ts";
 import { checkedConfig, hint, type SourceConfig, type SourceConfigError } from "./check-config.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { controlPlaneSource } from "./control-plane.ts";
@@ -24,7 +24,7 @@ export const sourceKinds: readonly SourceKind[] = [
   controlPlaneSource,
 ];
 
-export type { SourceConfig, SourceConfigError };
+export type { SourceConfig, SourceConfigError, SourceStatus };
 
 export interface SourceRegistryOptions {
   /** Environment that sources read, and where their own credentials (tokens of secret stores) come from. */
@@ -91,6 +91,22 @@ export class SourceRegistry {
     };
     await Promise.all(Array.from({ length: checksAtOnce }, work));
     return [...failures.values()];
+  }
+
+  /** How it is with each source. */
+  status(): SourceStatus[] {
+    return [...this.#sources.values()].map((source) => source.status);
+  }
+
+  /**
+   * Takes over from the configuration before this one: a source that both have keeps its counters, and its value until
+   * it is read anew, so that a store which is down during a reload stops no request.
+   */
+  adopt(old: SourceRegistry): void {
+    for (const [identity, source] of this.#sources) {
+      const before = old.#sources.get(identity);
+      if (before !== undefined) source.adopt(before);
+    }
   }
 
   /**

@@ -45,6 +45,7 @@ export class LeafStore {
   readonly #pending = new Map<string, Promise<SecureContext>>();
   /** What every leaf of this CA has, encoded once. */
   readonly #extensions: readonly Sequence[];
+  #made = 0;
 
   /** Throws RangeError for a size or lifetime that is not positive, or keys that are not 48 bytes. */
   constructor(ca: CertificateAuthority, options: LeafOptions) {
@@ -94,6 +95,11 @@ export class LeafStore {
     return this.#leaves.size;
   }
 
+  /** Leaves made so far. */
+  get made(): number {
+    return this.#made;
+  }
+
   /** Drops every leaf. Connections in being keep theirs. */
   close(): void {
     this.#leaves.clear();
@@ -125,6 +131,7 @@ export class LeafStore {
     };
     const keep = (der: Buffer): SecureContext => {
       const context = this.#contextOf(der, privateKey);
+      this.#made++;
       this.#leaves.set(host.name, { context, renewAt: notAfter - (notAfter - now) / 10 });
       return context;
     };

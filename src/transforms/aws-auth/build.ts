@@ -98,7 +98,8 @@ function credentialsOf(
   if (handles.size > 0) return staticCredentials(handles);
   const provide = provider(config.credentials_provider?.region);
   const log: BuildContext["log"] = (...line) => context.log(...line);
-  return workloadIdentity({ provide, log, now, clock });
+  const minted = (mechanism: string, ok: boolean) => context.minted?.(mechanism, ok);
+  return workloadIdentity({ provide, log, minted, now, clock });
 }
 
 /** An empty string is no name; the reference takes a list of only those for none. */

@@ -11,6 +11,7 @@ export type KeyProvider = () => Promise<Partial<AwsKeys> | undefined>;
 export interface WorkloadIdentityOptions {
   readonly provide: KeyProvider;
   readonly log: BuildContext["log"];
+  readonly minted?: BuildContext["minted"];
   /** Milliseconds since 1970: what the expiry of keys is compared with. */
   readonly now: () => number;
   readonly clock?: Clock | undefined;
@@ -29,13 +30,20 @@ const withoutCredentials = {};
  * The proxy's own AWS identity, kept as minted tokens are: loaded once for all who wait, renewed behind a request
  * before it expires, and left alone for a growing pause after a failure.
  */
-export function workloadIdentity({ provide, log, now, clock }: WorkloadIdentityOptions): CredentialSource {
+export function workloadIdentity({
+  provide,
+  log,
+  minted,
+  now,
+  clock,
+}: WorkloadIdentityOptions): CredentialSource {
   const minter = new Minter<object, LoadedKeys>({
     credentials: () => withoutCredentials,
     mint: () => load(provide, now),
     onFailure: ({ message }, retryInMs) => {
       log("warn", "aws_auth could not load its keys", { error: message, retry_ms: retryInMs });
     },
+    onOutcome: (ok) => minted?.("aws_auth", ok),
     ...(clock === undefined ? {} : { clock }),
   });
   return {

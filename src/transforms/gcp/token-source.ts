@@ -80,6 +80,7 @@ function minter<Credentials extends object>(
       const retry_in = formatDuration(retryInMs);
       context.log("warn", `${name} mint failed`, { reason, error: message, retry_in });
     },
+    onOutcome: (ok) => context.minted?.(name, ok),
     ...(clock === undefined ? {} : { clock }),
   });
 }

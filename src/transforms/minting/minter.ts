@@ -21,6 +21,8 @@ export interface MinterOptions<Credentials extends object, Token extends Perisha
   mint(credentials: Credentials, signal: AbortSignal): Promise<Token>;
   /** Told of every attempt that failed; `retryInMs` is 0 when it is the credentials that cannot be read. */
   onFailure(failure: MintError, retryInMs: number): void;
+  /** Told how every attempt ended. */
+  readonly onOutcome?: ((ok: boolean) => void) | undefined;
   readonly clock?: Clock;
 }
 
@@ -157,6 +159,7 @@ export class Minter<Credentials extends object, Token extends Perishable> {
       const token = await Promise.race([this.#options.mint(credentials, controller.signal), late.promise]);
       this.#held = { token, credentials, ...this.#ends(token.lifetimeMs ?? unknownLifetimeMs, askedAt) };
       this.#failure = undefined;
+      this.#options.onOutcome?.(true);
       return token;
     } catch (error) {
       throw this.#failed(asMintError(error), credentials);
@@ -187,13 +190,17 @@ export class Minter<Credentials extends object, Token extends Perishable> {
     const pause = Math.max(usual, Math.min(error.retryAfterMs ?? 0, longestPauseMs));
     this.#failure = { error, credentials, count: before + 1, retryAt: this.#clock.now() + pause };
     this.#options.onFailure(error, pause);
+    this.#options.onOutcome?.(false);
     return error;
   }
 
   /** Sources have pauses of their own; each problem with them is told once. */
   #unreadable(cause: unknown): MintError {
     const error = asMintError(cause);
-    if (error.message !== this.#reported) this.#options.onFailure(error, 0);
+    if (error.message !== this.#reported) {
+      this.#options.onFailure(error, 0);
+      this.#options.onOutcome?.(false);
+    }
     this.#reported = error.message;
     return error;
   }

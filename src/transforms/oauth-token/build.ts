@@ -83,6 +83,7 @@ function buildEntry(config: EntryConfig, site: Site, options: OauthTokenOptions)
       const entry = `tokens[${index}]`;
       context.log(level, "oauth_token mint failed", { entry, grant, reason, error: message, retry_in });
     },
+    onOutcome: (ok) => context.minted?.("oauth_token", ok),
     ...(options.clock === undefined ? {} : { clock: options.clock }),
   });
   const { handles } = credentials;

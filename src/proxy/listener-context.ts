@@ -1,0 +1,117 @@
+import { randomBytes } from "node:crypto";
+import type { AuditRecord, AuditSink } from "../audit/types.ts";
+import type { Connections } from "../listeners/connections.ts";
+import type { ListenerContext } from "../listeners/context.ts";
+import { connectionRecord } from "../listeners/record.ts";
+import { refusal } from "../pipeline/refusal.ts";
+import type { LeafStore } from "../tls/leaf.ts";
+import type { Upstream } from "../upstream/index.ts";
+import { type ForwardContext, forward } from "./forward.ts";
+import type { Policy } from "./policy.ts";
+import type { ProxyOptions } from "./options.ts";
+
+/** The parts of a running proxy that its ways in need. */
+export interface ProxyParts {
+  readonly options: ProxyOptions;
+  readonly audit: AuditSink;
+  readonly leaves: LeafStore;
+  readonly connections: Connections;
+  readonly upstream: Upstream;
+  /** The policy in force; asked anew for whatever begins. */
+  readonly policy: () => Policy;
+}
+
+/** What the listeners and the forwarding of one proxy share. What a reload may change is looked up when it is used. */
+export function listenerContext({
+  options,
+  audit: sink,
+  leaves,
+  connections,
+  upstream,
+  policy,
+}: ProxyParts): ListenerContext {
+  const audit = observed(sink, options.onRecord);
+  /** For what listeners have to say themselves: tunnels, and connections without a request. */
+  const connectionAudit = observed(audit, options.onConnection);
+  const nextId = requestIds();
+  const authenticate = options.authenticate ?? (() => true);
+  const pipeline = () => policy().pipeline;
+  const forwarding: ForwardContext = {
+    upstream,
+    audit,
+    get deadlines() {
+      return policy().serverOptions.deadlines;
+    },
+    get websocketIdleMs() {
+      return policy().config.proxy.timeouts.websocketIdleMs;
+    },
+    get denialMessage() {
+      return policy().config.proxy.denialMessage;
+    },
+    get maxRequestBody() {
+      return policy().config.proxy.maxRequestBodyBytes;
+    },
+    get maxResponseBody() {
+      return policy().config.proxy.maxResponseBodyBytes;
+    },
+    get plaintextCredentials() {
+      return policy().config.proxy.plaintextCredentials === "allow";
+    },
+    pipeline,
+    nextId,
+    authenticate,
+    onOutcome: options.onOutcome,
+  };
+  return {
+    get serverOptions() {
+      return policy().serverOptions;
+    },
+    get handshakeMs() {
+      return policy().config.proxy.timeouts.tlsHandshakeMs;
+    },
+    get denialMessage() {
+      return policy().config.proxy.denialMessage;
+    },
+    leaves,
+    audit: connectionAudit,
+    connections,
+    pipeline,
+    nextId,
+    authenticate,
+    mayExplain: (host) => policy().mayExplain(host),
+    handle: (exchange, facts) => forward(forwarding, exchange, facts),
+    refuseBytes(facts, bad) {
+      const requestId = nextId();
+      const { status, reason, message, bytesIn } = bad;
+      const host = facts.authority?.text ?? facts.host?.name ?? "";
+      const action = reason === "client_disconnected" ? "client_cancel" : "reject";
+      const event = { method: "", host, action, status, reason, bytesIn, error: message } as const;
+      connectionAudit.write(connectionRecord(requestId, facts, event));
+      return refusal({ status, reason, requestId, detail: message });
+    },
+    debug: (message, fields) => options.logger.debug(message, fields),
+  };
+}
+
+/** The sink that also tells somebody else. */
+function observed(sink: AuditSink, tell: ((record: AuditRecord) => void) | undefined): AuditSink {
+  if (tell === undefined) return sink;
+  return {
+    write(record) {
+      sink.write(record);
+      tell(record);
+    },
+    get healthy() {
+      return sink.healthy;
+    },
+    reopen: () => sink.reopen(),
+    close: () => sink.close(),
+  };
+}
+
+/** Request ids: unique among processes by a random part, in order within one. */
+function requestIds(): () => string {
+  const prefix = randomBytes(5).toString("hex");
+  let count = 0;
+  return () => `${prefix}-${(++count).toString(36)}`;
+}

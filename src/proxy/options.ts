@@ -1,0 +1,29 @@
+import type { AuditRecord } from "../audit/types.ts";
+import type { Locate } from "../config/issues.ts";
+import type { Authentication } from "../listeners/context.ts";
+import type { Logger } from "../log/logger.ts";
+import type { ExchangeState } from "../pipeline/exchange.ts";
+import type { CertificateAuthority } from "../tls/ca.ts";
+import type { OwnAddress } from "../upstream/index.ts";
+import type { Outcome } from "./record.ts";
+
+/** What a proxy is started with besides its configuration. */
+export interface ProxyOptions {
+  readonly env: NodeJS.ProcessEnv;
+  readonly logger: Logger;
+  /** Places of the configuration, for messages about what its transforms find wrong. */
+  readonly locate: Locate;
+  readonly ca: CertificateAuthority;
+  /** Checks `Proxy-Authorization`; everyone is let in where it is absent. */
+  readonly authenticate?: (proxyAuthorization: string | undefined) => Authentication;
+  /** Told of every exchange that ended. */
+  readonly onOutcome?: (exchange: ExchangeState | undefined, outcome: Outcome) => void;
+  /** Told of every audit record: exchanges, tunnels and refused connections. */
+  readonly onRecord?: (record: AuditRecord) => void;
+  /** Told of the records that are of no exchange: tunnels and refused connections. */
+  readonly onConnection?: (record: AuditRecord) => void;
+  /** Told the hosts and networks of the rules, at the start and whenever a reload has put others in force. */
+  readonly onHosts?: (hosts: readonly string[]) => void;
+  /** Ports of this process besides the proxy's own listeners; none of them is ever an upstream (I11). */
+  readonly ownAddresses?: () => readonly OwnAddress[];
+}

@@ -1,0 +1,91 @@
+import { hasErrors, type Issue, type Locate, placeText } from "../config/issues.ts";
+import type { Config } from "../config/types.ts";
+import type { Deadlines } from "../http/h1/deadlines.ts";
+import type { ServerOptions } from "../http/h1/server.ts";
+import type { Host } from "../http/authority.ts";
+import type { Logger } from "../log/logger.ts";
+import { Pipeline } from "../pipeline/pipeline.ts";
+import { SourceRegistry } from "../sources/registry.ts";
+import { transformKinds } from "../transforms/registry.ts";
+import type { Upstream } from "../upstream/index.ts";
+import { buildTransforms } from "./build-transforms.ts";
+import { explainBudget } from "./explain-budget.ts";
+
+/** A configuration that cannot be run; every issue is in it. */
+export class ConfigurationError extends Error {
+  override readonly name = "ConfigurationError";
+  readonly issues: readonly Issue[];
+  constructor(issues: readonly Issue[]) {
+    super("the configuration has errors");
+    this.issues = issues;
+  }
+}
+
+/**
+ * Everything that a reload replaces, in one piece: what is decided about requests, with which credentials, and within
+ * which limits. An exchange keeps the pipeline it began with, a connection the limits it was accepted under.
+ */
+export interface Policy {
+  readonly config: Config;
+  readonly pipeline: Pipeline;
+  readonly sources: SourceRegistry;
+  /** Hosts and networks of all rules, as they are written, each once. */
+  readonly hosts: readonly string[];
+  readonly serverOptions: ServerOptions;
+  /** True when a leaf may be made for a refused name, only to say why (I8). */
+  mayExplain(host: Host): boolean;
+}
+
+/** What policies are built with; the same for all of one proxy. */
+export interface PolicyOptions {
+  readonly env: NodeJS.ProcessEnv;
+  readonly logger: Logger;
+  readonly upstream: Upstream;
+  readonly deadlines: Deadlines;
+  /** Told of every attempt to mint a token, for counters. */
+  readonly minted?: ((mechanism: string, ok: boolean) => void) | undefined;
+}
+
+/**
+ * Builds the policy of a configuration. Nothing is read, dialled or started yet.
+ * @throws {ConfigurationError} with everything that is wrong; nothing of the attempt is left then
+ */
+export function buildPolicy(config: Config, locate: Locate, options: PolicyOptions): Policy {
+  const { env, logger, upstream, deadlines, minted } = options;
+  const sources = new SourceRegistry({
+    env,
+    onWarning: (source, message) => logger.warn("a secret source failed", { source, error: message }),
+    dispatcher: upstream.operatorDispatcher,
+  });
+  const built = buildTransforms(config, {
+    kinds: transformKinds,
+    sources,
+    locate,
+    file: config.file,
+    services: {
+      dispatcher: () => upstream.dispatcher,
+      log: (level, message, fields) => logger[level](message, fields),
+      minted,
+    },
+  });
+  if (hasErrors(built.issues)) {
+    sources.close();
+    throw new ConfigurationError(built.issues);
+  }
+  for (const issue of built.issues) logger.warn(issue.message, { at: placeText(issue) });
+  const { timeouts, limits } = config.proxy;
+  return {
+    config,
+    pipeline: new Pipeline(built.transforms),
+    sources,
+    hosts: built.hosts,
+    serverOptions: {
+      limits,
+      deadlines,
+      headerMs: timeouts.clientHeaderMs,
+      bodyMs: timeouts.clientBodyMs,
+      idleMs: timeouts.clientIdleMs,
+    },
+    mayExplain: explainBudget(config.tls.explainDenials),
+  };
+}

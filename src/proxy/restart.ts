@@ -1,0 +1,36 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Config } from "../config/types.ts";
+
+/** What a running proxy was built from and cannot change: sockets, keys, and what holds connections. */
+const fixed: Readonly<Record<string, (config: Config) => unknown>> = {
+  "proxy.http_listen": ({ proxy }) => proxy.httpListen,
+  "proxy.https_listen": ({ proxy }) => proxy.httpsListen,
+  "proxy.tunnel_listen": ({ proxy }) => proxy.tunnelListen,
+  "proxy.upstream_response_header_timeout": ({ proxy }) => proxy.upstreamResponseHeaderTimeoutMs,
+  "proxy.upstream_deny_cidrs": ({ proxy }) => proxy.upstreamDenyCidrs,
+  "proxy.allow_metadata": ({ proxy }) => proxy.allowMetadata,
+  "proxy.upstream_proxy": ({ proxy }) => proxy.upstreamProxy,
+  "proxy.timeouts.upstream_connect": ({ proxy }) => proxy.timeouts.upstreamConnectMs,
+  "proxy.timeouts.upstream_idle": ({ proxy }) => proxy.timeouts.upstreamIdleMs,
+  "proxy.timeouts.upstream_body": ({ proxy }) => proxy.timeouts.upstreamBodyMs,
+  "proxy.limits.upstream_idle_per_host": ({ proxy }) => proxy.limits.upstreamIdlePerHost,
+  "proxy.limits.upstream_idle_total": ({ proxy }) => proxy.limits.upstreamIdleTotal,
+  "tls.mode": ({ tls }) => tls.mode,
+  "tls.ca_cert": ({ tls }) => tls.caCert,
+  "tls.ca_key": ({ tls }) => tls.caKey,
+  "tls.cert_cache_size": ({ tls }) => tls.certCacheSize,
+  "tls.leaf_cert_expiry_hours": ({ tls }) => tls.leafCertExpiryHours,
+  "tls.upstream_ca": ({ tls }) => tls.upstreamCa,
+  dns: ({ dns }) => dns,
+  "metrics.listen": ({ metrics }) => metrics.listen,
+  management: ({ management }) => management,
+  log: ({ log }) => log,
+  audit: ({ audit }) => audit,
+};
+
+/** Keys in which a configuration differs from the one the proxy was started with, and that wait for a restart. */
+export function keysForRestart(started: Config, next: Config): string[] {
+  return Object.entries(fixed).flatMap(([key, value]) =>
+    isDeepStrictEqual(value(started), value(next)) ? [] : [key],
+  );
+}

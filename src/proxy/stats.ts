@@ -1,0 +1,48 @@
+import type { SourceStatus } from "../sources/registry.ts";
+import type { UpstreamStats } from "../upstream/index.ts";
+
+/** Counters since the start, and gauges of this moment. */
+export interface ProxyStats {
+  readonly connections: { readonly open: number; readonly accepted: number; readonly limit: number };
+  readonly upstream: UpstreamStats;
+  /** Certificates kept, and made so far. */
+  readonly leaves: { readonly size: number; readonly made: number };
+  readonly audit: {
+    readonly written: number;
+    readonly lost: number;
+    readonly waitingBytes: number;
+    readonly failing: boolean;
+  };
+  readonly sources: readonly SourceStatus[];
+  readonly mints: readonly MintStatus[];
+}
+
+/** What one mechanism minted. */
+export interface MintStatus {
+  readonly mechanism: string;
+  readonly minted: number;
+  readonly failed: number;
+  /** Whether the last attempt went well. */
+  readonly healthy: boolean;
+}
+
+/** Counts attempts to mint, by mechanism; it outlives the policies. */
+export class MintCounts {
+  readonly #counts = new Map<string, { minted: number; failed: number; healthy: boolean }>();
+
+  /** One attempt has ended. */
+  add(mechanism: string, ok: boolean): void {
+    let counts = this.#counts.get(mechanism);
+    if (counts === undefined) {
+      counts = { minted: 0, failed: 0, healthy: true };
+      this.#counts.set(mechanism, counts);
+    }
+    if (ok) counts.minted++;
+    else counts.failed++;
+    counts.healthy = ok;
+  }
+
+  list(): MintStatus[] {
+    return [...this.#counts].map(([mechanism, counts]) => ({ mechanism, ...counts }));
+  }
+}
