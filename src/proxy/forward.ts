@@ -1,18 +1,10 @@
 import type { AuditSink } from "../audit/types.ts";
-import { Body, BodyAbortedError } from "../http/body.ts";
-import type { Channel } from "../http/channel.ts";
+import { Body } from "../http/body.ts";
 import type { Answer } from "../http/h1/server.ts";
-import { stripHopByHop } from "../http/hop-by-hop.ts";
+import { hasToken, stripHopByHop } from "../http/hop-by-hop.ts";
 import type { Incoming } from "../http/incoming.ts";
-import type { RequestHead, ResponseHead } from "../http/message.ts";
+import type { Framing, RequestHead, ResponseHead } from "../http/message.ts";
 import { parseTarget, type Target, TargetError } from "../http/target.ts";
-import {
-  acceptanceProblem,
-  type Handshake,
-  HandshakeError,
-  webSocketHandshake,
-  writeHandshake,
-} from "../http/websocket.ts";
 import type { Authentication, ConnectionFacts } from "../listeners/context.ts";
 import { ExchangeState } from "../pipeline/exchange.ts";
 import type { Decision, Pipeline } from "../pipeline/pipeline.ts";
@@ -25,13 +17,11 @@ import {
   UpstreamError,
   type UpstreamHandlers,
 } from "../upstream/index.ts";
-import { noBody, requestFraming, responseFraming } from "./framing.ts";
 import { emptyFacts, exchangeRecord, type Outcome } from "./record.ts";
 import { RequestAuthorityError, requestAuthority } from "./request-authority.ts";
-import { badAcceptance, type RelayContext, relayWebSocket } from "./upgrade.ts";
 
 /** What forwarding needs of the running proxy. */
-export interface ForwardContext extends RelayContext {
+export interface ForwardContext {
   readonly upstream: Upstream;
   readonly audit: AuditSink;
   readonly denialMessage: string | undefined;
@@ -73,8 +63,8 @@ class Flow implements UpstreamHandlers {
   #exchange: ExchangeState | undefined;
   #sent: { cancel(): void } | undefined;
   #sentAt = 0;
-  /** The client wants to speak WebSocket. */
-  #handshake: Handshake | undefined;
+  /** The client wants to speak WebSocket, which is told apart from what policy says of the request. */
+  #upgrade = false;
   #gone = false;
   #answered = false;
 
@@ -138,10 +128,8 @@ class Flow implements UpstreamHandlers {
     if (expect !== undefined && !head.expectContinue && head.version > 10) {
       throw new Refused(417, "expectation_failed");
     }
-    this.#handshake = webSocketHandshake(head);
-    if (head.protocol !== undefined && this.#handshake === undefined) {
-      throw new Refused(501, "upgrade_not_supported");
-    }
+    const upgrade = head.headers.get("upgrade");
+    this.#upgrade = upgrade !== undefined && hasToken(upgrade, "websocket");
     const hostIndex = head.headers.indexOf("host");
     const hostText = hostHeader(head.headers.valueAt(hostIndex), exchange);
     if (hostIndex < 0) head.headers.append("Host", hostText);
@@ -188,6 +176,7 @@ class Flow implements UpstreamHandlers {
   #decided(decision: Decision | undefined): void {
     if (this.#gone) return;
     if (decision !== undefined) this.#answerDecision(decision);
+    else if (this.#upgrade) this.#refuse(501, "upgrade_not_supported", "");
     else this.#send();
   }
 
@@ -196,7 +185,6 @@ class Flow implements UpstreamHandlers {
     const { request, authority } = exchange;
     const head = this.#incoming.head;
     const query = request.query === undefined ? "" : `?${request.query}`;
-    if (this.#handshake !== undefined) writeHandshake(request.headers, this.#handshake);
     this.#sentAt = performance.now();
     this.#sent = this.#context.upstream.send(
       { scheme: exchange.scheme, authority, partition: exchange.client.caller?.name ?? "" },
@@ -205,8 +193,7 @@ class Flow implements UpstreamHandlers {
         target: head.target === "*" ? "*" : request.path + query,
         headers: request.headers,
         body: request.body,
-        framing: this.#handshake === undefined ? requestFraming(head.framing, request.body) : noBody,
-        upgrade: this.#handshake === undefined ? undefined : "websocket",
+        framing: requestFraming(head.framing, request.body),
         expectContinue: head.expectContinue && request.body.bytes === undefined,
       },
       this,
@@ -233,38 +220,6 @@ class Flow implements UpstreamHandlers {
     const decision = this.#pipeline.response(exchange);
     if (decision instanceof Promise) void this.#late(decision, (late) => this.#respond(late, head));
     else this.#guarded(() => this.#respond(decision, head));
-  }
-
-  /** The upstream accepted the handshake, or says so (attack 29); nothing flows before that is known. */
-  onUpgrade(head: ResponseHead, channel: Channel, info: ConnectionInfo): void {
-    const exchange = this.#exchange as ExchangeState;
-    this.#outcome.connection = info;
-    const cut = () => channel.sink.abort(new BodyAbortedError("the upgrade came to nothing"));
-    this.#sent = { cancel: cut };
-    const { headers, status, reason, version } = head;
-    const problem = acceptanceProblem(this.#handshake as Handshake, exchange.request.headers, headers);
-    if (this.#gone || problem !== undefined) {
-      cut();
-      if (problem !== undefined) this.onError(badAcceptance(exchange.authority.text, problem));
-      return;
-    }
-    stripHopByHop(headers);
-    exchange.response = { status, reason, version, headers, body: Body.empty() };
-    const then = (decision: Decision | undefined) => {
-      if (this.#gone) return;
-      if (decision !== undefined) {
-        cut();
-        this.#answerDecision(decision);
-        return;
-      }
-      this.#answered = true;
-      this.#outcome.status = 101;
-      const end = () => this.#record();
-      relayWebSocket(this.#context, this.#incoming, headers, channel, this.#outcome, end);
-    };
-    const decision = this.#pipeline.response(exchange);
-    if (decision instanceof Promise) void this.#late(decision, then);
-    else this.#guarded(() => then(decision));
   }
 
   onError(error: UpstreamError): void {
@@ -318,8 +273,6 @@ class Flow implements UpstreamHandlers {
       this.#refuse(error.status, error.reason, error.message);
     } else if (error instanceof TargetError) {
       this.#refuse(400, error.reason, error.message);
-    } else if (error instanceof HandshakeError) {
-      this.#refuse(400, "bad_websocket_handshake", error.message);
     } else this.#crash(error);
   }
 
@@ -382,20 +335,37 @@ class Flow implements UpstreamHandlers {
   }
 
   #end(): void {
-    this.#outcome.bytesIn = this.#incoming.bytesIn;
-    this.#outcome.bytesOut = this.#incoming.bytesOut;
-    this.#record();
-  }
-
-  #record(): void {
     const { audit, onOutcome } = this.#context;
     const incoming = this.#incoming;
     const outcome = this.#outcome;
+    outcome.bytesIn = incoming.bytesIn;
+    outcome.bytesOut = incoming.bytesOut;
     outcome.durationMs = performance.now() - this.#startedAt;
     audit.write(exchangeRecord(this.#id, incoming.head, this.#facts, this.#exchange, outcome));
     onOutcome?.(this.#exchange, outcome);
     this.#pipeline.leave();
   }
+}
+
+const noBody: Framing = { kind: "none" };
+
+/** How the request's body is framed upstream: as it came, unless a transform holds all of it. */
+function requestFraming(incoming: Framing, body: Body): Framing {
+  const bytes = body.bytes;
+  if (bytes !== undefined) {
+    if (incoming.kind === "none" && bytes.length === 0) return incoming;
+    if (incoming.kind === "chunked" && body.trailers !== undefined) return incoming;
+    return { kind: "length", length: bytes.length };
+  }
+  return body.length === undefined ? { kind: "chunked" } : { kind: "length", length: body.length };
+}
+
+/** How the answer is framed for the client. What ended with the upstream's connection becomes chunked: a cut shows. */
+function responseFraming(upstream: Framing, body: Body, clientVersion: number): Framing {
+  if (upstream.kind === "none") return upstream;
+  const length = body.length;
+  if (length !== undefined && body.trailers === undefined) return { kind: "length", length };
+  return clientVersion < 11 ? { kind: "close" } : { kind: "chunked" };
 }
 
 /** The Host field as it goes upstream: the canonical name, with the port only where the client wrote one. */
