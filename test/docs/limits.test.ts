@@ -55,6 +55,7 @@ const constants: Readonly<Record<string, readonly [constant: string, unit: strin
   "A credential": ["maxValueBytes", "kB"],
   "An answer of a secret store": ["maxAnswerBytes", "MiB"],
   "A minted token": ["maxTokenBytes", "bytes"],
+  "A token of a sandbox": ["maxTokenLength", "characters"],
   "A configuration file": ["maxBytes", "MiB"],
   "Values in it": ["maxValues", ""],
   "Nesting in it": ["maxDepth", ""],
@@ -68,6 +69,7 @@ const constants: Readonly<Record<string, readonly [constant: string, unit: strin
   "Header names remembered in lower case": ["maxSeenNames", ""],
   "Header names remembered for each list of patterns": ["maxRemembered", ""],
   "Hosts and ports remembered for each `secrets` transform": ["maxRemembered", ""],
+  "Verified tokens of sandboxes remembered": ["maxRemembered", ""],
   "Derived AWS signing keys for each pair of keys": ["maxKeys", ""],
   "Rotated refresh tokens held": ["maxRotations", ""],
   "Sources read at a time at the start": ["checksAtOnce", ""],
@@ -87,6 +89,7 @@ function constantIn(file: string, name: string): number {
 const units: Readonly<Record<string, number>> = {
   "": 1,
   bytes: 1,
+  characters: 1,
   kB: 1024,
   MiB: 1024 ** 2,
   ms: 1,
