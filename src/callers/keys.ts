@@ -31,9 +31,12 @@ export interface SigningKey {
 export class SigningKeyError extends Error {
   override readonly name = "SigningKeyError";
   readonly variable: string;
-  constructor(variable: string, message: string) {
-    super(`${variable} ${message}`);
+  /** The message without the variable's name in front. */
+  readonly problem: string;
+  constructor(variable: string, problem: string) {
+    super(`${variable} ${problem}`);
     this.variable = variable;
+    this.problem = problem;
   }
 }
 

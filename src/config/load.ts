@@ -178,11 +178,7 @@ function reportUnsupported(
   if ((data["control_plane"] ?? null) !== null) {
     report("warning", ["control_plane"], "managed mode is not supported yet; this has no effect", "key");
   }
-  const { httpListen, httpsListen, tunnelListen, maxRequestBodyBytes, requireCaller } = config.proxy;
-  if (requireCaller) {
-    const message = "workloads cannot prove who they are yet, so everything would be refused; remove it";
-    report("error", ["proxy", "require_caller"], message);
-  }
+  const { httpListen, httpsListen, tunnelListen, maxRequestBodyBytes } = config.proxy;
   if (httpListen === "off" && httpsListen === "off" && tunnelListen === "off") {
     report("warning", ["proxy"], "every listener is off, so that nothing can reach the proxy", "key");
   }

@@ -18,7 +18,7 @@ export function resolveConfig(checked: CheckedFile, options: ResolveOptions): Co
   const config: Config = {
     file: options.file,
     dns: resolveDns(checked.dns, options),
-    proxy: resolveProxy(checked.proxy, listeners),
+    proxy: resolveProxy(checked.proxy, listeners, options),
     tls: resolveTls(checked.tls, options),
     transforms: options.transforms,
     metrics: { listen: checked.metrics.listen ?? listeners.metrics },
@@ -55,8 +55,16 @@ function resolveDns(dns: CheckedFile["dns"], { error }: ResolveOptions): DnsConf
 function resolveProxy(
   proxy: CheckedFile["proxy"],
   listeners: typeof fileListeners | typeof embeddedListeners,
+  { env, error }: ResolveOptions,
 ): ProxyConfig {
   const { timeouts, limits } = proxy;
+  if (proxy.require_caller && (env["SANDBOX_SIGNING_KEY"] || env["SANDBOX_SIGNING_KEY_FILE"] || "") === "") {
+    const advice = "put the key there that tokens are made with (openssl rand -hex 32)";
+    error(
+      ["proxy", "require_caller"],
+      `proxy.require_caller needs SANDBOX_SIGNING_KEY, which is not set in the environment; ${advice}`,
+    );
+  }
   return {
     httpListen: proxy.http_listen ?? listeners.http,
     httpsListen: proxy.https_listen ?? listeners.https,

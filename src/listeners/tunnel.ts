@@ -30,8 +30,15 @@ export function listenTunnel(
   });
 }
 
-function onConnect(exchange: ServerExchange, facts: ConnectionFacts, context: ListenerContext): void {
+function onConnect(exchange: ServerExchange, connection: ConnectionFacts, context: ListenerContext): void {
   const { head } = exchange;
+  const who = context.authenticate(head.headers.get("proxy-authorization"));
+  if (who === false) {
+    refuse(exchange, connection, context, 407, "caller_required");
+    return;
+  }
+  const caller = who === true ? undefined : who;
+  const facts: ConnectionFacts = { ...connection, client: { ...connection.client, caller } };
   let authority: Authority;
   try {
     authority = parseTarget(head.method, head.target).authority as Authority;
@@ -54,12 +61,6 @@ function onConnect(exchange: ServerExchange, facts: ConnectionFacts, context: Li
     refuse(exchange, facts, context, 503, "audit_unavailable");
     return;
   }
-  const who = context.authenticate(head.headers.get("proxy-authorization"));
-  if (who === false) {
-    refuse(exchange, facts, context, 407, "caller_required");
-    return;
-  }
-  const caller = who === true ? undefined : who;
   const tunnel = new TunnelState("connect", authority, facts.client.remoteAddress, caller);
   const decision = context.pipeline().tunnel(tunnel);
   if (decision instanceof Promise) {

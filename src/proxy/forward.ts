@@ -31,6 +31,8 @@ export interface ForwardContext {
   pipeline(): Pipeline;
   nextId(): string;
   authenticate(proxyAuthorization: string | undefined): Authentication;
+  /** Whether what a tunnel's opening proved still holds. */
+  stands(caller: Caller | undefined): boolean;
   /** Told of every exchange that ended, for counters and summaries. */
   onOutcome?: ((exchange: ExchangeState | undefined, outcome: Outcome) => void) | undefined;
 }
@@ -61,6 +63,8 @@ class Flow implements UpstreamHandlers {
   readonly #startedAt = performance.now();
   readonly #outcome: Outcome = emptyFacts();
   #exchange: ExchangeState | undefined;
+  /** With the caller, once the request has proved one. */
+  #client: Client;
   #sent: { cancel(): void } | undefined;
   #sentAt = 0;
   /** The client wants to speak WebSocket, which is told apart from what policy says of the request. */
@@ -72,6 +76,7 @@ class Flow implements UpstreamHandlers {
     this.#context = context;
     this.#incoming = incoming;
     this.#facts = facts;
+    this.#client = facts.client;
     this.#pipeline = context.pipeline();
     this.#id = context.nextId();
   }
@@ -112,7 +117,8 @@ class Flow implements UpstreamHandlers {
   #admit(head: RequestHead): ExchangeState {
     const facts = this.#facts;
     if (!this.#context.audit.healthy) throw new Refused(503, "audit_unavailable");
-    const client = this.#client(head);
+    const client = this.#clientOf(head);
+    this.#client = client;
     const target = parseTarget(head.method, head.target);
     // A CONNECT inside a tunnel, or on a port that opens none, would be forwarded as an ordinary request
     // (attack 19); TRACE hands back the request it got, credential included (attack 36).
@@ -164,10 +170,13 @@ class Flow implements UpstreamHandlers {
     });
   }
 
-  /** Requests that come as to a proxy prove who sends them; inside a tunnel the tunnel did. */
-  #client(head: RequestHead): Client {
+  /** Requests that come as to a proxy prove who sends them; inside a tunnel the tunnel did, until that proof ends. */
+  #clientOf(head: RequestHead): Client {
     const { client, proxyRequests } = this.#facts;
-    if (!proxyRequests) return client;
+    if (!proxyRequests) {
+      if (!this.#context.stands(client.caller)) throw new Refused(407, "caller_required");
+      return client;
+    }
     const who = this.#context.authenticate(head.headers.get("proxy-authorization"));
     if (who === false) throw new Refused(407, "caller_required");
     return who === true ? client : { ...client, caller: who satisfies Caller };
@@ -341,7 +350,7 @@ class Flow implements UpstreamHandlers {
     outcome.bytesIn = incoming.bytesIn;
     outcome.bytesOut = incoming.bytesOut;
     outcome.durationMs = performance.now() - this.#startedAt;
-    audit.write(exchangeRecord(this.#id, incoming.head, this.#facts, this.#exchange, outcome));
+    audit.write(exchangeRecord(this.#id, incoming.head, this.#facts, this.#client, this.#exchange, outcome));
     onOutcome?.(this.#exchange, outcome);
     this.#pipeline.leave();
   }

@@ -34,7 +34,7 @@ export function listenerContext({
   /** For what listeners have to say themselves: tunnels, and connections without a request. */
   const connectionAudit = observed(audit, options.onConnection);
   const nextId = requestIds();
-  const authenticate = options.authenticate ?? (() => true);
+  const authenticate: ListenerContext["authenticate"] = (value) => policy().callers.authenticate(value);
   const pipeline = () => policy().pipeline;
   const forwarding: ForwardContext = {
     upstream,
@@ -60,6 +60,7 @@ export function listenerContext({
     pipeline,
     nextId,
     authenticate,
+    stands: (caller) => policy().callers.stands(caller),
     onOutcome: options.onOutcome,
   };
   return {

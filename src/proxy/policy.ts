@@ -1,3 +1,5 @@
+import { type CallerGate, callerGate } from "../callers/gate.ts";
+import { readSigningKeys, type SigningKeys, SigningKeyError } from "../callers/keys.ts";
 import { hasErrors, type Issue, type Locate, placeText } from "../config/issues.ts";
 import type { Config } from "../config/types.ts";
 import type { Deadlines } from "../http/h1/deadlines.ts";
@@ -32,6 +34,8 @@ export interface Policy {
   /** Hosts and networks of all rules, as they are written, each once. */
   readonly hosts: readonly string[];
   readonly serverOptions: ServerOptions;
+  /** Who requests are from. */
+  readonly callers: CallerGate;
   /** True when a leaf may be made for a refused name, only to say why (I8). */
   mayExplain(host: Host): boolean;
 }
@@ -41,6 +45,8 @@ export interface PolicyOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly logger: Logger;
   readonly upstream: Upstream;
+  /** In place of tokens. */
+  readonly authenticate: CallerGate["authenticate"] | undefined;
   readonly deadlines: Deadlines;
   /** Told of every attempt to mint a token, for counters. */
   readonly minted?: ((mechanism: string, ok: boolean) => void) | undefined;
@@ -52,6 +58,7 @@ export interface PolicyOptions {
  */
 export function buildPolicy(config: Config, locate: Locate, options: PolicyOptions): Policy {
   const { env, logger, upstream, deadlines, minted } = options;
+  const callers = callersOf(config, options);
   const sources = new SourceRegistry({
     env,
     onWarning: (source, message) => logger.warn("a secret source failed", { source, error: message }),
@@ -78,6 +85,7 @@ export function buildPolicy(config: Config, locate: Locate, options: PolicyOptio
     config,
     pipeline: new Pipeline(built.transforms),
     sources,
+    callers,
     hosts: built.hosts,
     serverOptions: {
       limits,
@@ -88,4 +96,20 @@ export function buildPolicy(config: Config, locate: Locate, options: PolicyOptio
     },
     mayExplain: explainBudget(config.tls.explainDenials),
   };
+}
+
+/** Keys are read anew with every policy, so that a reload puts new ones in force. */
+function callersOf(config: Config, { env, authenticate }: PolicyOptions): CallerGate {
+  if (authenticate !== undefined) return { authenticate, stands: () => true };
+  let keys: SigningKeys | undefined;
+  try {
+    keys = readSigningKeys(env);
+  } catch (error) {
+    if (!(error instanceof SigningKeyError)) throw error;
+    const { variable, problem: message } = error;
+    throw new ConfigurationError([
+      { severity: "error", file: variable, line: 0, column: 0, path: [], message },
+    ]);
+  }
+  return callerGate({ keys, required: config.proxy.requireCaller });
 }

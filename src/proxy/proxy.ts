@@ -102,6 +102,7 @@ export class Proxy {
       env,
       logger,
       upstream,
+      authenticate: options.authenticate,
       deadlines: new Deadlines(),
       minted: (mechanism, ok) => mints.add(mechanism, ok),
     };

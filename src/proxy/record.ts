@@ -3,6 +3,7 @@ import { defaultPorts } from "../http/authority.ts";
 import type { RequestHead } from "../http/message.ts";
 import type { ConnectionFacts } from "../listeners/context.ts";
 import type { ExchangeState } from "../pipeline/exchange.ts";
+import type { Client } from "../pipeline/types.ts";
 import type { Reason } from "../reasons.ts";
 import type { ConnectionInfo } from "../upstream/index.ts";
 
@@ -39,15 +40,18 @@ export function emptyFacts(): Outcome {
   };
 }
 
-/** The audit record of one exchange (I13). Host and path are those of the request as it arrived (I14). */
+/**
+ * The audit record of one exchange (I13). Host and path are those of the request as it arrived (I14).
+ * @param client with the caller, also where the request was refused before it became an exchange
+ */
 export function exchangeRecord(
   id: string,
   head: RequestHead,
   facts: ConnectionFacts,
+  client: Client,
   exchange: ExchangeState | undefined,
   outcome: Outcome,
 ): AuditRecord {
-  const client = exchange?.client ?? facts.client;
   const connection = outcome.connection;
   const record: AuditRecord = {
     time: Date.now(),

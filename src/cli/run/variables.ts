@@ -1,3 +1,4 @@
+import { signingVariables } from "../../callers/keys.ts";
 import { variablesOf } from "../../config/environment.ts";
 import { configKeys } from "../../config/schema.ts";
 import type { Config, TransformEntry } from "../../config/types.ts";
@@ -49,7 +50,7 @@ function textOf(value: unknown): string | undefined {
  * which may hold the password of a proxy further on (attack 51).
  */
 export function withheldVariables(config: Config, transforms: readonly Transform[]): Set<string> {
-  const withheld = new Set(["IRON_PROXY_TOKEN", config.management.apiKeyEnv]);
+  const withheld = new Set(["IRON_PROXY_TOKEN", config.management.apiKeyEnv, ...signingVariables]);
   for (const { secrets = [], variables = [] } of transforms) {
     for (const name of [...variables, ...secrets.flatMap((handle) => handle.variables)]) withheld.add(name);
   }
