@@ -6,6 +6,8 @@ import { caAlgorithms, type CaAlgorithm, createCa } from "../tls/ca-create.ts";
 import { caFilesIn, makeDirectory, writeCa } from "../tls/ca-files.ts";
 import { CaError, type CaFiles, loadCa, modeText, pemBlocks } from "../tls/ca.ts";
 import { defaultCaFiles, defaultValidityDays } from "../tls/default-ca.ts";
+import { clusterAround, serviceAccountFolder } from "./ca/cluster.ts";
+import { type CaSecretNames, ensureCaSecrets } from "./ca/secrets.ts";
 import { CliError, type Io } from "./io.ts";
 
 export function register(program: Command, io: Io): void {
@@ -49,6 +51,39 @@ Examples:
   sallyport ca show --cert /etc/sallyport/ca.crt --json`,
     )
     .action(async (options: ShowOptions) => show(options, io));
+  ca.command("secrets")
+    .description("in a pod: make a CA and keep it in two Kubernetes Secrets, unless it is there")
+    .requiredOption("--cert-secret <name>", "Secret for the workloads: the certificate alone")
+    .requiredOption("--key-secret <name>", "Secret for the proxy: key and certificate")
+    .option("--cert-key <key>", "key of the certificate inside both", "ca-cert.pem")
+    .option("--key-key <key>", "key of the private key", "ca-key.pem")
+    .option("--name <name>", "common name", "Sallyport CA")
+    .option("--days <number>", "days it is valid", parseDays, defaultValidityDays)
+    .addOption(new Option("--alg <algorithm>", "kind of key").choices(caAlgorithms).default("p256"))
+    .option("--service-account <directory>", "where token, ca.crt and namespace are", serviceAccountFolder)
+    .addHelpText(
+      "after",
+      `
+What is there is never changed. The pod's service account needs get on the two Secrets, and create.
+
+Example:
+  sallyport ca secrets --cert-secret centaur-firewall-ca --key-secret centaur-firewall-ca-key`,
+    )
+    .action(async (options: SecretsOptions) => secrets(options, io));
+}
+
+interface SecretsOptions extends CaSecretNames, Omit<InitOptions, "dir" | "force"> {
+  readonly serviceAccount: string;
+}
+
+async function secrets(options: SecretsOptions, io: Io): Promise<void> {
+  const cluster = await clusterAround(io.env, options.serviceAccount);
+  const { name, days: validityDays, alg: algorithm } = options;
+  const { made, fingerprint } = await ensureCaSecrets(cluster, options, { name, validityDays, algorithm });
+  for (const secret of [options.keySecret, options.certSecret]) {
+    io.stdout(`Secret ${cluster.namespace}/${secret} ${made.includes(secret) ? "made" : "was there"}\n`);
+  }
+  io.stdout(`SHA-256 fingerprint ${fingerprint}\n`);
 }
 
 interface InitOptions {

@@ -62,6 +62,12 @@ export const commands: readonly CommandRow[] = [
     load: () => import("./quickstart.ts"),
   },
   {
+    name: "health",
+    summary: "ask a running proxy, or API, whether it is well; for images without curl",
+    example: "sallyport health http://127.0.0.1:9090/readyz",
+    load: () => import("./health.ts"),
+  },
+  {
     name: "version",
     summary: "print the version",
     example: "sallyport version",
