@@ -16,6 +16,7 @@ export const reasons = [
   "ambiguous_path",
   "method_not_allowed",
   "upgrade_not_supported",
+  "bad_websocket_handshake",
   "request_timeout",
   "uri_too_long",
   "headers_too_large",
@@ -68,6 +69,7 @@ export const reasons = [
   "transform_failed",
   "internal_error",
   "client_disconnected",
+  "idle_timeout",
 ] as const;
 
 export type Reason = (typeof reasons)[number];

@@ -72,6 +72,8 @@ function resolveProxy(
     maxRequestBodyBytes: proxy.max_request_body_bytes,
     maxResponseBodyBytes: proxy.max_response_body_bytes,
     upstreamResponseHeaderTimeoutMs: proxy.upstream_response_header_timeout,
+      websocketIdleMs: timeouts.websocket_idle,
+      passthroughIdleMs: timeouts.passthrough_idle,
     upstreamDenyCidrs: proxy.upstream_deny_cidrs ?? standardDenyCidrs,
     allowMetadata: proxy.allow_metadata,
     upstreamProxy: {

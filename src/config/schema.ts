@@ -90,6 +90,11 @@ const limits = section("how much the proxy holds", {
     "bytes of all header fields of a message; more is 431",
   ),
   max_header_count: count(defaultH1Limits.maxHeaderCount, "header fields of a message; more is 431"),
+  websocket_idle: duration("10m", "silence of both sides of a WebSocket; pings count as something said"),
+  passthrough_idle: duration(
+    "10m",
+    "silence of both sides of a TLS connection that is passed through unopened",
+  ),
   max_chunk_header: count(defaultH1Limits.maxChunkHeader, "bytes of one chunk header, extensions included"),
   upstream_idle_per_host: count(
     256,

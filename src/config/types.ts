@@ -86,6 +86,10 @@ export interface LimitsConfig {
   readonly maxStartLine: number;
   readonly maxHeaderBytes: number;
   readonly maxHeaderCount: number;
+  /** Silence of both sides of a WebSocket. */
+  readonly websocketIdleMs: number;
+  /** Silence of both sides of a TLS connection that is passed through unopened. */
+  readonly passthroughIdleMs: number;
   readonly maxChunkHeader: number;
   /** Idle upstream connections kept for one authority, caller and TLS identity. */
   readonly upstreamIdlePerHost: number;

@@ -52,7 +52,8 @@ export function switchesTo(headers: Headers, protocol: string): boolean {
   return fieldHasToken(headers, "upgrade", protocol) && fieldHasToken(headers, "connection", "upgrade");
 }
 
-function fieldHasToken(headers: Headers, key: string, token: string): boolean {
+/** Whether any field of this name has the token in its list; `key` and `token` are lower case. */
+export function fieldHasToken(headers: Headers, key: string, token: string): boolean {
   for (let index = headers.indexOf(key); index >= 0; index = headers.indexOf(key, index + 1)) {
     if (hasToken(headers.valueAt(index), token)) return true;
   }

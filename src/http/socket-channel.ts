@@ -37,7 +37,8 @@ class SocketChannel implements Channel, BodySource, BodySink {
       sink.end(undefined);
     });
     socket.on("close", () => {
-      if (!ended) sink.abort(new BodyAbortedError("the connection was cut"));
+      // One direction may be over while the other is cut.
+      if (!ended || !socket.writableFinished) sink.abort(new BodyAbortedError("the connection was cut"));
     });
     if (socket.destroyed) sink.abort(new BodyAbortedError("the connection was cut"));
     else socket.resume();

@@ -81,7 +81,8 @@ const sentences: Record<Reason, (host: string) => string> = {
   ambiguous_path: () =>
     "The path can be read in more than one way (dot segments, backslashes or double encoding). Send it in plain form.",
   method_not_allowed: () => "This method is not forwarded by this proxy.",
-  upgrade_not_supported: () => "This proxy does not forward protocol upgrades such as WebSocket yet.",
+  upgrade_not_supported: () => "This proxy forwards no change of protocol but that to WebSocket.",
+  bad_websocket_handshake: () => "The WebSocket handshake is not a valid one (RFC 6455 section 4.1).",
   request_timeout: () => "The request did not arrive in time.",
   uri_too_long: () => "The request line is longer than this proxy accepts.",
   headers_too_large: () => "The header fields are larger or more numerous than this proxy accepts.",
@@ -146,4 +147,5 @@ const sentences: Record<Reason, (host: string) => string> = {
   transform_failed: () => `A step of this proxy's pipeline failed. ${askOperator}`,
   internal_error: () => `This proxy failed. ${askOperator}`,
   client_disconnected: () => "The client went away.",
+  idle_timeout: () => "Nothing was said on this connection for as long as it may be silent.",
 };

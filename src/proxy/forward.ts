@@ -1,10 +1,18 @@
 import type { AuditSink } from "../audit/types.ts";
-import { Body } from "../http/body.ts";
+import { Body, BodyAbortedError } from "../http/body.ts";
+import type { Channel } from "../http/channel.ts";
 import type { Answer } from "../http/h1/server.ts";
-import { hasToken, stripHopByHop } from "../http/hop-by-hop.ts";
+import { stripHopByHop } from "../http/hop-by-hop.ts";
 import type { Incoming } from "../http/incoming.ts";
-import type { Framing, RequestHead, ResponseHead } from "../http/message.ts";
+import type { RequestHead, ResponseHead } from "../http/message.ts";
 import { parseTarget, type Target, TargetError } from "../http/target.ts";
+import {
+  acceptanceProblem,
+  type Handshake,
+  HandshakeError,
+  webSocketHandshake,
+  writeHandshake,
+} from "../http/websocket.ts";
 import type { Authentication, ConnectionFacts } from "../listeners/context.ts";
 import { ExchangeState } from "../pipeline/exchange.ts";
 import type { Decision, Pipeline } from "../pipeline/pipeline.ts";
@@ -17,11 +25,13 @@ import {
   UpstreamError,
   type UpstreamHandlers,
 } from "../upstream/index.ts";
+import { hostHeader, noBody, requestFraming, responseFraming } from "./outgoing.ts";
 import { emptyFacts, exchangeRecord, type Outcome } from "./record.ts";
 import { RequestAuthorityError, requestAuthority } from "./request-authority.ts";
+import { badAcceptance, type RelayContext, relayWebSocket } from "./upgrade.ts";
 
 /** What forwarding needs of the running proxy. */
-export interface ForwardContext {
+export interface ForwardContext extends RelayContext {
   readonly upstream: Upstream;
   readonly audit: AuditSink;
   readonly denialMessage: string | undefined;
@@ -67,8 +77,8 @@ class Flow implements UpstreamHandlers {
   #client: Client;
   #sent: { cancel(): void } | undefined;
   #sentAt = 0;
-  /** The client wants to speak WebSocket, which is told apart from what policy says of the request. */
-  #upgrade = false;
+  /** The client wants to speak WebSocket. */
+  #handshake: Handshake | undefined;
   #gone = false;
   #answered = false;
 
@@ -134,8 +144,10 @@ class Flow implements UpstreamHandlers {
     if (expect !== undefined && !head.expectContinue && head.version > 10) {
       throw new Refused(417, "expectation_failed");
     }
-    const upgrade = head.headers.get("upgrade");
-    this.#upgrade = upgrade !== undefined && hasToken(upgrade, "websocket");
+    this.#handshake = webSocketHandshake(head);
+    if (head.protocol !== undefined && this.#handshake === undefined) {
+      throw new Refused(501, "upgrade_not_supported");
+    }
     const hostIndex = head.headers.indexOf("host");
     const hostText = hostHeader(head.headers.valueAt(hostIndex), exchange);
     if (hostIndex < 0) head.headers.append("Host", hostText);
@@ -185,7 +197,6 @@ class Flow implements UpstreamHandlers {
   #decided(decision: Decision | undefined): void {
     if (this.#gone) return;
     if (decision !== undefined) this.#answerDecision(decision);
-    else if (this.#upgrade) this.#refuse(501, "upgrade_not_supported", "");
     else this.#send();
   }
 
@@ -194,6 +205,7 @@ class Flow implements UpstreamHandlers {
     const { request, authority } = exchange;
     const head = this.#incoming.head;
     const query = request.query === undefined ? "" : `?${request.query}`;
+    if (this.#handshake !== undefined) writeHandshake(request.headers, this.#handshake);
     this.#sentAt = performance.now();
     this.#sent = this.#context.upstream.send(
       { scheme: exchange.scheme, authority, partition: exchange.client.caller?.name ?? "" },
@@ -202,7 +214,8 @@ class Flow implements UpstreamHandlers {
         target: head.target === "*" ? "*" : request.path + query,
         headers: request.headers,
         body: request.body,
-        framing: requestFraming(head.framing, request.body),
+        framing: this.#handshake === undefined ? requestFraming(head.framing, request.body) : noBody,
+        upgrade: this.#handshake === undefined ? undefined : "websocket",
         expectContinue: head.expectContinue && request.body.bytes === undefined,
       },
       this,
@@ -229,6 +242,38 @@ class Flow implements UpstreamHandlers {
     const decision = this.#pipeline.response(exchange);
     if (decision instanceof Promise) void this.#late(decision, (late) => this.#respond(late, head));
     else this.#guarded(() => this.#respond(decision, head));
+  }
+
+  /** The upstream accepted the handshake, or says so (attack 29); nothing flows before that is known. */
+  onUpgrade(head: ResponseHead, channel: Channel, info: ConnectionInfo): void {
+    const exchange = this.#exchange as ExchangeState;
+    this.#outcome.connection = info;
+    const cut = () => channel.sink.abort(new BodyAbortedError("the upgrade came to nothing"));
+    this.#sent = { cancel: cut };
+    const { headers, status, reason, version } = head;
+    const problem = acceptanceProblem(this.#handshake as Handshake, exchange.request.headers, headers);
+    if (problem !== undefined) {
+      cut();
+      this.onError(badAcceptance(exchange.authority.text, problem));
+      return;
+    }
+    stripHopByHop(headers);
+    exchange.response = { status, reason, version, headers, body: Body.empty() };
+    const then = (decision: Decision | undefined) => {
+      if (this.#gone) return;
+      if (decision !== undefined) {
+        cut();
+        this.#answerDecision(decision);
+        return;
+      }
+      this.#answered = true;
+      this.#outcome.status = 101;
+      const end = () => this.#record();
+      relayWebSocket(this.#context, this.#incoming, headers, channel, this.#outcome, end);
+    };
+    const decision = this.#pipeline.response(exchange);
+    if (decision instanceof Promise) void this.#late(decision, then);
+    else this.#guarded(() => then(decision));
   }
 
   onError(error: UpstreamError): void {
@@ -282,6 +327,8 @@ class Flow implements UpstreamHandlers {
       this.#refuse(error.status, error.reason, error.message);
     } else if (error instanceof TargetError) {
       this.#refuse(400, error.reason, error.message);
+    } else if (error instanceof HandshakeError) {
+      this.#refuse(400, "bad_websocket_handshake", error.message);
     } else this.#crash(error);
   }
 
@@ -344,46 +391,18 @@ class Flow implements UpstreamHandlers {
   }
 
   #end(): void {
+    this.#outcome.bytesIn = this.#incoming.bytesIn;
+    this.#outcome.bytesOut = this.#incoming.bytesOut;
+    this.#record();
+  }
+
+  #record(): void {
     const { audit, onOutcome } = this.#context;
     const incoming = this.#incoming;
     const outcome = this.#outcome;
-    outcome.bytesIn = incoming.bytesIn;
-    outcome.bytesOut = incoming.bytesOut;
     outcome.durationMs = performance.now() - this.#startedAt;
     audit.write(exchangeRecord(this.#id, incoming.head, this.#facts, this.#client, this.#exchange, outcome));
     onOutcome?.(this.#exchange, outcome);
     this.#pipeline.leave();
   }
-}
-
-const noBody: Framing = { kind: "none" };
-
-/** How the request's body is framed upstream: as it came, unless a transform holds all of it. */
-function requestFraming(incoming: Framing, body: Body): Framing {
-  const bytes = body.bytes;
-  if (bytes !== undefined) {
-    if (incoming.kind === "none" && bytes.length === 0) return incoming;
-    if (incoming.kind === "chunked" && body.trailers !== undefined) return incoming;
-    return { kind: "length", length: bytes.length };
-  }
-  return body.length === undefined ? { kind: "chunked" } : { kind: "length", length: body.length };
-}
-
-/** How the answer is framed for the client. What ended with the upstream's connection becomes chunked: a cut shows. */
-function responseFraming(upstream: Framing, body: Body, clientVersion: number): Framing {
-  if (upstream.kind === "none") return upstream;
-  const length = body.length;
-  if (length !== undefined && body.trailers === undefined) return { kind: "length", length };
-  return clientVersion < 11 ? { kind: "close" } : { kind: "chunked" };
-}
-
-/** The Host field as it goes upstream: the canonical name, with the port only where the client wrote one. */
-function hostHeader(sent: string | undefined, exchange: ExchangeState): string {
-  const { text, host } = exchange.authority;
-  if (sent === text) return text;
-  const name = host.kind === "ipv6" ? `[${host.name}]` : host.name;
-  if (sent === name) return name;
-  const wrotePort = sent !== undefined && /:\d+$/.test(sent);
-  const defaultPort = exchange.scheme === "https" ? 443 : 80;
-  return wrotePort || exchange.authority.port !== defaultPort ? text : name;
 }

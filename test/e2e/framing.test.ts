@@ -209,21 +209,6 @@ test("attack 27: a client whose ALPN has nothing that is inspected is refused, n
   assert.equal(line.audit.reason, "tls_handshake_failed");
 });
 
-test("attack 28: a WebSocket upgrade does not slip past: it is refused", async () => {
-  const client = await world.open("connect");
-  const fields = [
-    "Connection: Upgrade",
-    "Upgrade: websocket",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: eA==",
-  ];
-  const answer = await client.request("GET", "/ws", { fields });
-  assert.equal(answer.status, 501);
-  assert.equal(reasonOf(answer), "upgrade_not_supported");
-  assert.equal(secure.count("/ws"), 0);
-  await proxy.audit.of(client, 2);
-});
-
 test("I9 attack 29: a 101 that nobody asked for is no way around HTTP", async () => {
   secure.on("/fake101", async (request) => {
     await request.body();
