@@ -14,6 +14,7 @@ import { eventually, pause, within } from "./harness/wait.ts";
 import { allowlist, openWorld, placeholder, secrets, swap } from "./harness/world.ts";
 
 const world = await openWorld({
+  halfOpen: true,
   config: ({ securePort, plainPort }) => ({
     proxy: {
       http_listen: "127.0.0.1:0",

@@ -143,7 +143,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   const server =
     options.tls === undefined
       ? createServer({ allowHalfOpen: true, noDelay: true }, onSocket)
-      : createTlsServer({ allowHalfOpen: true, noDelay: true, ...options.tls }, onSocket);
+      : createTlsServer({ noDelay: true, ...options.tls }, onSocket);
   server.on("tlsClientError", () => {});
   // Connections count from TCP on, so that "nothing was dialled" can be told.
   const plain = new Set<Socket>();

@@ -81,6 +81,8 @@ export interface WorldOptions {
   readonly env?: Record<string, string>;
   /** False where the upstreams are to forget their requests. */
   readonly remember?: boolean;
+  /** The TLS upstream may go on talking after its client has ended. */
+  readonly halfOpen?: boolean;
 }
 
 /** Opens a world that is closed, and checked, after the last test of the file. */
@@ -103,8 +105,9 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   writeFileSync(join(folder, "upstream-ca.crt"), upstreamCa.certPem);
   const leaf = makeLeaf(upstreamCa, [...secureHosts, "127.0.0.1"]);
   const dns = await startDns((name) => (name.endsWith(".e2e.test") ? ["127.0.0.1"] : "nxdomain"));
-  const { remember = true } = options;
-  const secure = await startUpstream({ tls: { cert: leaf.certPem, key: leaf.keyPem }, remember });
+  const { remember = true, halfOpen = false } = options;
+  const tls = { cert: leaf.certPem, key: leaf.keyPem, allowHalfOpen: halfOpen };
+  const secure = await startUpstream({ tls, remember });
   const plain = await startUpstream({ remember });
   const facts: Facts = { securePort: secure.port, plainPort: plain.port, folder };
   const others: Sallyport[] = [];
