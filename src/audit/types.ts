@@ -37,6 +37,16 @@ export interface AuditRecord {
   bodyCapture?: { request_body: string; request_body_truncated: boolean };
 }
 
+/** What became of records that are sent to a collector. */
+export interface DeliveryStats {
+  readonly exported: number;
+  /** The collector refused them, or was not there. */
+  readonly failed: number;
+  /** Never sent: too many waited already. */
+  readonly dropped: number;
+  readonly waiting: number;
+}
+
 /** Where records go. Never throws and never waits for a disk. */
 export interface AuditSink {
   write(record: AuditRecord): void;

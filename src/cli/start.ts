@@ -1,13 +1,24 @@
 import type { Command } from "commander";
+import { Reloader } from "../admin/reloader.ts";
+import { RequestCounts } from "../admin/request-counts.ts";
+import { watchConfiguration } from "../admin/watch.ts";
+import { type AuditExport, openAuditExport } from "../audit/otlp.ts";
 import { formatIssue, placeText } from "../config/issues.ts";
 import { type LoadResult, loadConfig } from "../config/load.ts";
 import type { Config } from "../config/types.ts";
 import { createLogger, type Logger, resolveFormat } from "../log/logger.ts";
-import { ConfigurationError, Proxy } from "../proxy/proxy.ts";
+import { ConfigurationError, Proxy, type ProxyOptions } from "../proxy/proxy.ts";
 import { type CertificateAuthority, loadCa } from "../tls/ca.ts";
 import { ensureDefaultCa } from "../tls/default-ca.ts";
 import { packageVersion } from "../version.ts";
-import type { Io } from "./io.ts";
+import { CliError, type Io } from "./io.ts";
+import { type Admin, type ProcessState, startAdmin } from "./start/admin.ts";
+import { untilStopped } from "./start/until-stopped.ts";
+
+interface StartOptions {
+  readonly config?: string;
+  readonly watch?: boolean;
+}
 
 export function register(program: Command, io: Io): void {
   program
@@ -17,6 +28,7 @@ export function register(program: Command, io: Io): void {
       "-c, --config <file>",
       "configuration file; without one the embedded default: tunnel on 127.0.0.1:8080, deny everything",
     )
+    .option("--watch", "reload when the configuration changes on disk")
     .addHelpText(
       "after",
       `
@@ -25,16 +37,22 @@ the audit file anew, USR1 and USR2 only open the audit file anew.
 
 Examples:
   sallyport start --config /etc/sallyport/proxy.yaml
+  sallyport start --config /etc/sallyport/proxy.yaml --watch
   SALLYPORT_PROXY_TUNNEL_LISTEN=127.0.0.1:0 sallyport start --config proxy.yaml`,
     )
-    .action(async (options: { config?: string }) => {
-      io.exit(await start(options.config, io));
+    .action(async (options: StartOptions) => {
+      if (options.watch === true && options.config === undefined) {
+        throw new CliError("--watch needs --config: without a file nothing can change", 2);
+      }
+      io.exit(await start(options, io));
     });
 }
 
 /** Runs the proxy until a signal or a fatal error; gives the exit code. */
-async function start(file: string | undefined, io: Io): Promise<number> {
-  const loaded = loadConfig({ ...(file === undefined ? {} : { file }), env: io.env });
+async function start({ config: file, watch = false }: StartOptions, io: Io): Promise<number> {
+  const { env } = io;
+  const load = () => loadConfig({ ...(file === undefined ? {} : { file }), env });
+  const loaded = load();
   const config = usable(loaded, io);
   if (config === undefined) return 1;
   const logger = createLogger({
@@ -44,16 +62,40 @@ async function start(file: string | undefined, io: Io): Promise<number> {
   for (const issue of loaded.issues) {
     if (issue.severity === "warning") logger.warn(issue.message, { at: placeText(issue) });
   }
+  const state: ProcessState = { running: undefined, stopping: false, exporting: undefined };
+  const counts = config.metrics.listen === "off" ? undefined : new RequestCounts();
+  let admin: Admin | undefined;
   let proxy: Proxy;
   try {
     logger.info("sallyport starting", { version: packageVersion(), config: file ?? "embedded default" });
-    const ca = await caOf(config, logger, io.env);
-    proxy = await Proxy.start(config, { env: io.env, logger, locate: loaded.locate, ca });
+    state.exporting = await auditExport(env, logger);
+    const ca = await caOf(config, logger, env);
+    admin = await startAdmin({ config, state, env, logger, counts });
+    const own = admin.listeners.map(({ ip, port }) => ({ address: ip, port }));
+    proxy = await Proxy.start(config, {
+      env,
+      logger,
+      locate: loaded.locate,
+      ca,
+      ownAddresses: () => own,
+      ...observers(counts, state.exporting),
+    });
   } catch (error) {
+    admin?.close();
+    await state.exporting?.close(0);
     reportFatal(error, io);
     return 1;
   }
-  return untilStopped(proxy, config, file, logger, io);
+  const reloader = new Reloader({
+    load,
+    apply: ({ config, locate }) => proxy.reload(config, locate),
+    logger,
+    started: config,
+  });
+  state.running = { proxy, reloader };
+  const unwatch = watch && file !== undefined ? watched(file, reloader, logger) : () => {};
+  const shutdownTimeoutMs = () => reloader.config.proxy.shutdownTimeoutMs;
+  return untilStopped({ proxy, reloader, admin, state, logger, shutdownTimeoutMs, unwatch });
 }
 
 /** The CA of the configuration; the embedded default makes one in the user's state directory. */
@@ -71,12 +113,6 @@ export async function caOf(
   return ca;
 }
 
-function usable({ config, issues }: LoadResult, io: Io): Config | undefined {
-  const errors = issues.filter((issue) => issue.severity === "error");
-  for (const issue of errors) io.stderr(`${formatIssue(issue)}\n`);
-  return errors.length > 0 ? undefined : config;
-}
-
 /** Says why the process ends; one line for each thing to mend. */
 export function reportFatal(error: unknown, io: Io): void {
   if (error instanceof ConfigurationError) {
@@ -86,61 +122,45 @@ export function reportFatal(error: unknown, io: Io): void {
   } else io.stderr(`error: ${error instanceof Error ? error.message : String(error)}\n`);
 }
 
-function untilStopped(
-  proxy: Proxy,
-  config: Config,
-  file: string | undefined,
-  logger: Logger,
-  io: Io,
-): Promise<number> {
-  return new Promise((resolve) => {
-    let stopping = false;
-    const finish = async (signal: string, code: number) => {
-      if (stopping) {
-        logger.warn("stopped at once by a second signal");
-        proxy.flushSync();
-        process.exit(1);
-      }
-      stopping = true;
-      logger.info("received signal, shutting down", { signal });
-      await proxy.stop(config.proxy.shutdownTimeoutMs);
-      logger.info("sallyport stopped");
-      resolve(code);
-    };
-    const crash = (error: unknown) => {
-      // Name and place, not the text: a message may quote the data it choked on (I14).
-      const { name, stack } = error instanceof Error ? error : new Error("unknown");
-      const at = stack?.split("\n").find((line) => line.trimStart().startsWith("at ")) ?? "";
-      logger.error("fatal error", { error: `${name} ${at.trim()}` });
-      proxy.flushSync();
-      // Nothing is served in a state that nobody knows.
-      process.exit(1);
-    };
-    process.on("uncaughtException", crash);
-    process.on("unhandledRejection", crash);
-    const stop = (signal: string) => void finish(signal, 0);
-    process.on("SIGTERM", () => stop("terminated"));
-    process.on("SIGINT", () => stop("interrupt"));
-    process.on("SIGHUP", () => {
-      proxy.reopenAudit();
-      reload(proxy, file, logger, io);
-    });
-    // A handler for USR1 also keeps node from opening its inspector, which would show every credential (I14).
-    process.on("SIGUSR1", () => proxy.reopenAudit());
-    process.on("SIGUSR2", () => proxy.reopenAudit());
-  });
+function usable({ config, issues }: LoadResult, io: Io): Config | undefined {
+  const errors = issues.filter((issue) => issue.severity === "error");
+  for (const issue of errors) io.stderr(`${formatIssue(issue)}\n`);
+  return errors.length > 0 ? undefined : config;
 }
 
-/** Reads the configuration again; a bad one changes nothing. */
-function reload(proxy: Proxy, file: string | undefined, logger: Logger, io: Io): void {
-  const loaded = loadConfig({ ...(file === undefined ? {} : { file }), env: io.env });
-  const errors = loaded.issues.filter((issue) => issue.severity === "error");
-  try {
-    if (loaded.config === undefined || errors.length > 0) throw new ConfigurationError(errors);
-    proxy.reload(loaded.config, loaded.locate);
-  } catch (error) {
-    const issues = error instanceof ConfigurationError ? error.issues : [];
-    const text = issues.length > 0 ? issues.map(formatIssue).join("; ") : String(error);
-    logger.warn("reload rejected, the configuration in force stays", { error: text });
-  }
+async function auditExport(env: NodeJS.ProcessEnv, logger: Logger): Promise<AuditExport | undefined> {
+  const exporting = await openAuditExport({
+    env,
+    version: packageVersion(),
+    onProblem: (message) => logger.error(message),
+    onRecovery: (message) => logger.info(message),
+  });
+  if (exporting !== undefined) logger.info("OTEL audit export enabled", { protocol: exporting.protocol });
+  return exporting;
+}
+
+/** Who is told of what passes: nobody unless there are metrics or a collector. */
+function observers(
+  counts: RequestCounts | undefined,
+  exporting: AuditExport | undefined,
+): Pick<ProxyOptions, "onOutcome" | "onRecord" | "onConnection" | "onHosts"> {
+  return {
+    ...(exporting === undefined ? {} : { onRecord: (record) => exporting.write(record) }),
+    ...(counts === undefined
+      ? {}
+      : {
+          onOutcome: (exchange, outcome) => counts.onOutcome(exchange, outcome),
+          onConnection: (record) => counts.onConnection(record),
+          onHosts: (hosts) => counts.setHosts(hosts),
+        }),
+  };
+}
+
+function watched(file: string, reloader: Reloader, logger: Logger): () => void {
+  return watchConfiguration({
+    file,
+    folders: () => [],
+    onChange: () => reloader.reloadIfChanged("watch"),
+    onTrouble: (folder, error) => logger.warn("a folder cannot be watched", { folder, error }),
+  });
 }

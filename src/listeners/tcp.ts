@@ -88,7 +88,8 @@ function text(ip: string, port: number): string {
   return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
-function bindProblem(
+/** Says why a port could not be bound, and what to do about it. */
+export function bindProblem(
   what: string,
   at: { host: string | undefined; port: number },
   error: NodeJS.ErrnoException,
