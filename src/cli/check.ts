@@ -3,6 +3,7 @@ import { formatIssue, type Issue, sortIssues } from "../config/issues.ts";
 import { configJsonSchema } from "../config/json-schema.ts";
 import { loadConfig } from "../config/load.ts";
 import { buildTransforms } from "../proxy/build-transforms.ts";
+import { checkPassthrough } from "../proxy/dns.ts";
 import { SourceRegistry, sourceKinds } from "../sources/registry.ts";
 import { transformKinds } from "../transforms/registry.ts";
 import { CliError, type Io } from "./io.ts";
@@ -87,7 +88,8 @@ function findIssues(file: string, text: string | undefined, env: NodeJS.ProcessE
   });
   for (const transform of built.transforms) transform.close?.();
   sources.close();
-  return sortIssues([...issues, ...built.issues]);
+  const { draft, locate } = loaded;
+  return sortIssues([...issues, ...checkPassthrough(draft, locate, file), ...built.issues]);
 }
 
 function summary(errors: number, warnings: number): string {

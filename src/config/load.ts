@@ -38,7 +38,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const name = file ?? "(no configuration file)";
   const nowhere: Locate = () => ({ line: 0, column: 0 });
   const failed = (issues: readonly Issue[], locate: Locate = nowhere): LoadResult => {
-    return { config: undefined, draft: undefined, issues, locate };
+    return { config: undefined, draft: undefined, issues, locate, tools: undefined };
   };
 
   let data: unknown = {};
@@ -55,7 +55,8 @@ export function loadConfig(options: LoadOptions): LoadResult {
     issues.push(...document.issues);
     data = document.data;
   }
-  const { overrides, issues: variableIssues } = readOverrides(options.env);
+  const { overrides: fromVariables, issues: variableIssues } = readOverrides(options.env);
+  const overrides = [...fromVariables, ...(options.overrides ?? [])];
   issues.push(...variableIssues);
   if (!isMapping(data)) {
     issues.push(issueAt("error", { file: name, locate }, [], "the file must be a mapping (key: value)"));
@@ -79,13 +80,17 @@ export function loadConfig(options: LoadOptions): LoadResult {
     env: options.env,
     error: (path, message) => report("error", path, message),
   });
-  reportUnsupported(data, draft, report);
+  reportUnsupported(data, resolved, report);
+  const tools = expandTools(resolved, place);
+  issues.push(...(tools?.issues ?? []));
+  const draft = tools === undefined ? resolved : { ...resolved, transforms: tools.transforms };
   const sorted = sortIssues(issues);
   if ((options.env["IRON_PROXY_TOKEN"] ?? "") !== "") {
     const message = "managed mode is not supported yet; the token is ignored and this configuration applies";
     sorted.unshift({ severity: "warning", file: "IRON_PROXY_TOKEN", line: 0, column: 0, path: [], message });
   }
-  return { config: hasErrors(sorted) ? undefined : draft, draft, issues: sorted, locate };
+  const config = hasErrors(sorted) ? undefined : draft;
+  return { config, draft, issues: sorted, locate: tools?.locate ?? locate, tools };
 }
 
 /** For "belongs under": the sections that have a key which somebody put elsewhere. */
@@ -165,9 +170,6 @@ function reportUnsupported(
   ] as const) {
     if ((data[key] ?? null) === null) continue;
     report("error", [key], `${key} is not supported yet, and without it ${loss}; remove it`, "key");
-  }
-  if (config.dns.enabled) {
-    report("warning", ["dns"], "no DNS server is started yet; lead workloads here with HTTPS_PROXY", "key");
   }
   if ((data["metrics"] ?? null) !== null && config.metrics.listen !== "off") {
     report("warning", ["metrics"], "no metrics server is started yet", "key");

@@ -1,8 +1,8 @@
-import { isIPv4 } from "node:net";
 import { embeddedListeners, fileListeners, standardDenyCidrs } from "./defaults.ts";
+import { resolveDns } from "./resolve-dns.ts";
 import type { Path } from "./issues.ts";
 import type { CheckedFile } from "./schema.ts";
-import type { Config, DnsConfig, Listen, ProxyConfig, TlsConfig, TransformEntry } from "./types.ts";
+import type { Config, Listen, ProxyConfig, TlsConfig, TransformEntry } from "./types.ts";
 
 export interface ResolveOptions {
   /** Path of the file; `undefined` for the embedded default. */
@@ -17,7 +17,7 @@ export function resolveConfig(checked: CheckedFile, options: ResolveOptions): Co
   const listeners = options.file === undefined ? embeddedListeners : fileListeners;
   const config: Config = {
     file: options.file,
-    dns: resolveDns(checked.dns, options),
+    dns: resolveDns(checked.dns, options.error),
     proxy: resolveProxy(checked.proxy, listeners, options),
     tls: resolveTls(checked.tls, options),
     transforms: options.transforms,
@@ -29,27 +29,6 @@ export function resolveConfig(checked: CheckedFile, options: ResolveOptions): Co
   };
   checkListeners(config, options);
   return config;
-}
-
-function resolveDns(dns: CheckedFile["dns"], { error }: ResolveOptions): DnsConfig {
-  const enabled = dns !== undefined && dns.enabled !== false;
-  if (enabled && dns.proxy_ip === undefined) {
-    error(
-      ["dns", "proxy_ip"],
-      "dns.proxy_ip is required: the proxy's IPv4 address as workloads see it, or set dns.enabled to false",
-    );
-  } else if (enabled && !isIPv4(dns.proxy_ip ?? "")) {
-    const shown = (dns.proxy_ip ?? "").slice(0, 45);
-    error(["dns", "proxy_ip"], `invalid proxy_ip (must be IPv4): ${JSON.stringify(shown)}`);
-  }
-  return {
-    enabled,
-    listen: enabled ? (dns.listen ?? fileListeners.dns) : "off",
-    proxyIp: dns?.proxy_ip,
-    upstreamResolver: dns?.upstream_resolver,
-    passthrough: dns?.passthrough ?? [],
-    records: dns?.records ?? [],
-  };
 }
 
 function resolveProxy(
@@ -148,7 +127,7 @@ function resolveManagement(
 }
 
 /** Two listeners on one address would only fail when they start, one of them at random. */
-function checkListeners({ proxy, metrics, management }: Config, { error }: ResolveOptions): void {
+function checkListeners({ dns, proxy, metrics, management }: Config, { error }: ResolveOptions): void {
   const taken = new Map<string, string>();
   const all: readonly (readonly [Path, Listen])[] = [
     [["proxy", "http_listen"], proxy.httpListen],
@@ -160,6 +139,7 @@ function checkListeners({ proxy, metrics, management }: Config, { error }: Resol
   for (const [path, listen] of all) {
     if (listen === "off" || listen.port === 0) continue;
     const address = `${listen.host ?? ""}:${listen.port}`;
+    [["dns", "listen"], dns.listen],
     const other = taken.get(address);
     const key = path.join(".");
     if (other === undefined) taken.set(address, key);

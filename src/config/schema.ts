@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { z } from "zod";
+import { addressBytes } from "../http/ip-literal.ts";
 import { defaultH1Limits } from "../http/h1/limits.ts";
 import {
   bytes,
@@ -41,6 +42,13 @@ const dns = z
       .optional()
       .describe("IP address and port of the resolver for names of upstreams; the system's when absent"),
     passthrough: z
+    proxy_ip6: text("IPv6 address given besides; without it, no name has an IPv6 address").refine(
+      (value) => value === undefined || (isIP(value) === 6 && addressBytes(value)?.length === 16),
+      { error: "must be an IPv6 address, without a zone", params: { subject: "subject" } },
+    ),
+    refuse_denied: flag(false, "answer that a name does not exist where policy refuses it"),
+    max_queries: count(2000, "queries a second that are answered"),
+    max_queries_per_client: count(200, "queries a second of one client that are answered"),
       .array(z.string())
       .default([])
       .describe("host patterns that are answered with their real addresses"),
@@ -57,19 +65,21 @@ function recordText(key: string) {
     .string()
     .default("")
     .refine((value) => value !== "", { error: "is required", params: { subject: "subject" } })
-    .describe(key === "name" ? "the name asked for" : "IPv4 address (A) or name (CNAME)");
+    .describe(
+      key === "name" ? "the name asked for" : "IPv4 address (A), IPv6 address (AAAA) or name (CNAME)",
+    );
 }
 
 function recordType() {
   return z
     .string()
     .default("")
-    .transform((value, context): "A" | "CNAME" => {
-      if (value === "A" || value === "CNAME") return value;
+    .transform((value, context): "A" | "AAAA" | "CNAME" => {
+      if (value === "A" || value === "AAAA" || value === "CNAME") return value;
       const shown = /^\w{0,10}$/.test(value) ? `; got ${JSON.stringify(value)}` : "";
-      return say(context, `must be A or CNAME${shown}`);
+      return say(context, `must be A, AAAA or CNAME${shown}`);
     })
-    .describe("A or CNAME");
+    .describe("A, AAAA or CNAME");
 }
 
 const timeouts = section("how long the proxy waits for others", {

@@ -26,7 +26,7 @@ export interface DnsConfig {
   readonly passthrough: readonly string[];
   readonly records: readonly {
     readonly name: string;
-    readonly type: "A" | "CNAME";
+    readonly type: "A" | "AAAA" | "CNAME";
     readonly value: string;
   }[];
 }
@@ -41,6 +41,7 @@ export interface ProxyConfig {
   readonly maxResponseBodyBytes: number;
   readonly upstreamResponseHeaderTimeoutMs: number;
   /** The list in force; metadata addresses are denied besides unless `allowMetadata`. */
+  readonly proxyIp6: string | undefined;
   readonly upstreamDenyCidrs: readonly string[];
   readonly allowMetadata: boolean;
   readonly upstreamProxy: UpstreamProxyConfig;
@@ -49,6 +50,11 @@ export interface ProxyConfig {
   readonly rulePorts: "scheme" | "any";
   readonly plaintextCredentials: "refuse" | "allow";
   readonly requireCaller: boolean;
+  /** Names that policy refuses do not exist (NXDOMAIN). */
+  readonly refuseDenied: boolean;
+  /** Queries a second, in all and of one client. */
+  readonly maxQueries: number;
+  readonly maxQueriesPerClient: number;
   readonly shutdownTimeoutMs: number;
   /** Put in a refusal's body in place of the standard message. */
   readonly denialMessage: string | undefined;

@@ -11,6 +11,7 @@ import { SourceRegistry } from "../sources/registry.ts";
 import { transformKinds } from "../transforms/registry.ts";
 import type { Upstream } from "../upstream/index.ts";
 import { buildTransforms } from "./build-transforms.ts";
+import { checkPassthrough } from "./dns.ts";
 import { explainBudget } from "./explain-budget.ts";
 
 /** A configuration that cannot be run; every issue is in it. */
@@ -75,11 +76,12 @@ export function buildPolicy(config: Config, locate: Locate, options: PolicyOptio
       minted,
     },
   });
-  if (hasErrors(built.issues)) {
+  const issues = [...checkPassthrough(config, locate, config.file), ...built.issues];
+  if (hasErrors(issues)) {
     sources.close();
-    throw new ConfigurationError(built.issues);
+    throw new ConfigurationError(issues);
   }
-  for (const issue of built.issues) logger.warn(issue.message, { at: placeText(issue) });
+  for (const issue of issues) logger.warn(issue.message, { at: placeText(issue) });
   const { timeouts, limits } = config.proxy;
   return {
     config,

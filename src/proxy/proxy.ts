@@ -7,11 +7,13 @@ import { listenHttp } from "../listeners/http.ts";
 import { listenHttps } from "../listeners/https.ts";
 import type { Listener } from "../listeners/tcp.ts";
 import { listenTunnel } from "../listeners/tunnel.ts";
+import type { DnsServer } from "../listeners/dns/server.ts";
 import { type Logger, resolveFormat } from "../log/logger.ts";
 import type { Transform } from "../pipeline/types.ts";
 import { LeafStore } from "../tls/leaf.ts";
 import { upstreamContext } from "../tls/roots.ts";
 import { Upstream, upstreamOptions } from "../upstream/index.ts";
+import { startDns } from "./dns.ts";
 import { listenerContext } from "./listener-context.ts";
 import type { ProxyOptions } from "./options.ts";
 import { buildPolicy, type Policy, type PolicyOptions } from "./policy.ts";
@@ -26,6 +28,8 @@ export interface BoundAddresses {
   readonly http?: string;
   readonly https?: string;
   readonly tunnel?: string;
+  /** UDP and TCP. */
+  readonly dns?: string;
 }
 
 /** What a reload did. */
@@ -47,6 +51,7 @@ export class Proxy {
   readonly #leaves: LeafStore;
   readonly #connections: Connections;
   readonly #listeners: readonly Listener[];
+  readonly #dns: DnsServer | undefined;
   readonly #mints: MintCounts;
   readonly #holder: { policy: Policy };
   #sourcesChecked = false;
@@ -61,6 +66,7 @@ export class Proxy {
     leaves: LeafStore;
     connections: Connections;
     listeners: readonly Listener[];
+    dns: DnsServer | undefined;
     mints: MintCounts;
     holder: { policy: Policy };
   }) {
@@ -73,6 +79,7 @@ export class Proxy {
     this.#leaves = parts.leaves;
     this.#connections = parts.connections;
     this.#listeners = parts.listeners;
+    this.#dns = parts.dns;
     this.#mints = parts.mints;
     this.#holder = parts.holder;
   }
@@ -113,7 +120,8 @@ export class Proxy {
     const audit = await orClose(upstream, () => openAudit(config, logger));
     const policy = () => holder.policy;
     const context = listenerContext({ options, audit, leaves, connections, upstream, policy });
-    const addresses: { http?: string; https?: string; tunnel?: string } = {};
+    const addresses: { http?: string; https?: string; tunnel?: string; dns?: string } = {};
+    let dns: DnsServer | undefined;
     try {
       for (const [name, at, bind] of [
         ["http", config.proxy.httpListen, listenHttp],
@@ -125,6 +133,11 @@ export class Proxy {
         listeners.push(listener);
         addresses[name] = listener.address;
         logger.info(`${name} proxy starting`, { addr: listener.address });
+      }
+      dns = await startDns(config, context, listeners, logger);
+      if (dns !== undefined) {
+        listeners.push(dns);
+        addresses.dns = dns.address;
       }
     } catch (error) {
       for (const listener of listeners) listener.close();
@@ -143,6 +156,7 @@ export class Proxy {
       leaves,
       connections,
       listeners,
+      dns,
       mints,
       holder,
     });
@@ -176,6 +190,9 @@ export class Proxy {
     policy.sources.adopt(old.sources);
     this.#holder.policy = policy;
     this.#connections.limit = config.proxy.limits.maxConnections;
+    // Its port, and the resolver that everything else uses too, wait for a restart.
+    const { upstreamResolver } = this.#started.dns;
+    if (config.dns.enabled) this.#dns?.configure({ ...config.dns, upstreamResolver });
     this.#options.onHosts?.(policy.hosts);
     old.pipeline.retire();
     old.sources.close();
@@ -198,6 +215,7 @@ export class Proxy {
       upstream: this.#upstream.stats(),
       leaves: { size: this.#leaves.size, made: this.#leaves.made },
       audit: { written, lost, waitingBytes, failing },
+      dns: this.#dns?.stats,
       sources: this.#holder.policy.sources.status(),
       mints: this.#mints.list(),
     };

@@ -1,3 +1,4 @@
+import type { DnsStats } from "../listeners/dns/server.ts";
 import type { SourceStatus } from "../sources/registry.ts";
 import type { UpstreamStats } from "../upstream/index.ts";
 
@@ -13,6 +14,8 @@ export interface ProxyStats {
     readonly waitingBytes: number;
     readonly failing: boolean;
   };
+  /** Queries of the DNS server; absent where there is none. */
+  readonly dns: Readonly<DnsStats> | undefined;
   readonly sources: readonly SourceStatus[];
   readonly mints: readonly MintStatus[];
 }

@@ -99,6 +99,16 @@ const examples: Readonly<Record<string, AuditRecord>> = {
     reason: "malformed_request",
     error: "The request has both Content-Length and Transfer-Encoding.",
   }),
+  "Refused names": auditRecord({
+    ...none,
+    host: "other.example",
+    method: "DNS",
+    sni: "",
+    action: "reject",
+    status: 0,
+    reason: "host_not_allowed",
+    rejectedBy: "allowlist",
+  }),
   "A passed-through connection": auditRecord({
     ...none,
     mode: "sni-only",

@@ -75,6 +75,17 @@ const constants: Readonly<Record<string, readonly [constant: string, unit: strin
   "Derived AWS signing keys for each pair of keys": ["maxKeys", ""],
   "Rotated refresh tokens held": ["maxRotations", ""],
   "Sources read at a time at the start": ["checksAtOnce", ""],
+  "An answer of the DNS server over UDP": ["largestDatagram", "bytes"],
+  "A DNS query over TCP": ["maxQueryBytes", "bytes"],
+  "Silence of a DNS connection over TCP": ["idleMs", "s"],
+  "Asking one resolver for a name that is let through": ["attemptMs", "s"],
+  "DNS clients whose rate is remembered": ["maxClients", ""],
+  "DNS connections over TCP": ["maxConnections", ""],
+  "Queries of one of them at a time": ["maxAtOnce", ""],
+  "Questions asked of resolvers at a time": ["maxPending", ""],
+  "Resolvers asked one question": ["maxServers", ""],
+  "CNAME records of `dns.records` that are followed": ["maxAliases", ""],
+  "Audit records a second of refused names": ["maxRefusalRecords", ""],
   "Audit records waiting to be written": ["maxWaiting", "MiB"],
 };
 
