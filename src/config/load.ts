@@ -38,7 +38,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const name = file ?? "(no configuration file)";
   const nowhere: Locate = () => ({ line: 0, column: 0 });
   const failed = (issues: readonly Issue[], locate: Locate = nowhere): LoadResult => {
-    return { config: undefined, draft: undefined, issues, locate, tools: undefined };
+    return { config: undefined, draft: undefined, issues, locate };
   };
 
   let data: unknown = {};
@@ -55,8 +55,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
     issues.push(...document.issues);
     data = document.data;
   }
-  const { overrides: fromVariables, issues: variableIssues } = readOverrides(options.env);
-  const overrides = [...fromVariables, ...(options.overrides ?? [])];
+  const { overrides, issues: variableIssues } = readOverrides(options.env);
   issues.push(...variableIssues);
   if (!isMapping(data)) {
     issues.push(issueAt("error", { file: name, locate }, [], "the file must be a mapping (key: value)"));
@@ -80,17 +79,13 @@ export function loadConfig(options: LoadOptions): LoadResult {
     env: options.env,
     error: (path, message) => report("error", path, message),
   });
-  reportUnsupported(data, resolved, report);
-  const tools = expandTools(resolved, place);
-  issues.push(...(tools?.issues ?? []));
-  const draft = tools === undefined ? resolved : { ...resolved, transforms: tools.transforms };
+  reportUnsupported(data, draft, report);
   const sorted = sortIssues(issues);
   if ((options.env["IRON_PROXY_TOKEN"] ?? "") !== "") {
     const message = "managed mode is not supported yet; the token is ignored and this configuration applies";
     sorted.unshift({ severity: "warning", file: "IRON_PROXY_TOKEN", line: 0, column: 0, path: [], message });
   }
-  const config = hasErrors(sorted) ? undefined : draft;
-  return { config, draft, issues: sorted, locate: tools?.locate ?? locate, tools };
+  return { config: hasErrors(sorted) ? undefined : draft, draft, issues: sorted, locate };
 }
 
 /** For "belongs under": the sections that have a key which somebody put elsewhere. */
