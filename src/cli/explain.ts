@@ -3,7 +3,7 @@ import { formatIssue, hasErrors, type Issue, type Locate, sortIssues } from "../
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/types.ts";
 import { defaultPorts } from "../http/authority.ts";
-import type { Transform } from "../pipeline/types.ts";
+import type { Caller, Transform } from "../pipeline/types.ts";
 import { buildTransforms } from "../proxy/build-transforms.ts";
 import { SourceRegistry } from "../sources/registry.ts";
 import { Secret, type SecretHandle } from "../sources/types.ts";
@@ -23,6 +23,7 @@ interface ExplainOptions {
   readonly header: readonly string[];
   readonly data?: string;
   readonly json?: boolean;
+  readonly callerTools?: string;
 }
 
 export function register(program: Command, io: Io): void {
@@ -41,6 +42,7 @@ export function register(program: Command, io: Io): void {
       [],
     )
     .option("-d, --data <text>", "body the request would have")
+    .option("--caller-tools <a,b>", "as a caller who is limited to these tools; '' for one who may use none")
     .option("--json", "report as JSON, for programs")
     .addHelpText(
       "after",
@@ -54,16 +56,24 @@ Examples:
   sallyport explain --json proxy.yaml POST https://api.github.com/graphql | jq -r .verdict.text`,
     )
     .action(async (file: string, method: string, url: string, options: ExplainOptions) => {
-      const { header: headers, data, json = false } = options;
-      io.exit(await explain(file, { method, url, headers, data }, json, io));
+      const { header: headers, data, json = false, callerTools } = options;
+      const caller = callerTools === undefined ? undefined : limitedTo(callerTools);
+      io.exit(await explain(file, { method, url, headers, data, caller }, json, io));
     });
+}
+
+/** A caller as its token would say. */
+function limitedTo(list: string): Caller {
+  const tools = list.split(",").map((tool) => tool.trim());
+  return { name: "caller", tools: tools.filter((tool) => tool !== "") };
 }
 
 async function explain(file: string, asked: AskedRequest, json: boolean, io: Io): Promise<number> {
   const name = file === "-" ? "<stdin>" : file;
   const text = file === "-" ? await io.stdin() : undefined;
-  // What the policy decides does not depend on the CA, and a file for `run` has none.
-  const env = { SALLYPORT_TLS_CA_CERT: "(none)", SALLYPORT_TLS_CA_KEY: "(none)", ...io.env };
+  // What the policy decides does not depend on the CA or the key of tokens, and a file for `run` has none.
+  const standIns = { SALLYPORT_TLS_CA_CERT: "(none)", SALLYPORT_TLS_CA_KEY: "(none)" };
+  const env = { ...standIns, SANDBOX_SIGNING_KEY: "(none)", ...io.env };
   const { config, issues, locate } = loadConfig({ file: name, text, env });
   const sources = new SourceRegistry({ env: io.env, onWarning: () => {} });
   const built = config === undefined ? undefined : build(config, locate, sources);
@@ -112,7 +122,8 @@ async function explanationOf(
   try {
     const destination = destinationOf(asked.url);
     known = { ...known, authority: destination.authority.text };
-    const refused = scheme === "https" ? await decideTunnel(destination, transforms) : undefined;
+    const refused =
+      scheme === "https" ? await decideTunnel(destination, transforms, asked.caller) : undefined;
     if (scheme === "https") known = { ...known, tunnel: refused ?? "open" };
     const exchange = exchangeOf(asked, destination, config);
     const { canonicalPath } = exchange.request;

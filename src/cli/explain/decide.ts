@@ -2,7 +2,7 @@ import type { Config } from "../../config/types.ts";
 import { isLoopbackHost } from "../../http/authority.ts";
 import { type ExchangeState, TunnelState } from "../../pipeline/exchange.ts";
 import { Pipeline } from "../../pipeline/pipeline.ts";
-import type { Transform, Verdict } from "../../pipeline/types.ts";
+import type { Caller, Transform, Verdict } from "../../pipeline/types.ts";
 import { type Reason, reasons } from "../../reasons.ts";
 import { transformKinds } from "../../transforms/registry.ts";
 import { createGuard } from "../../upstream/guard.ts";
@@ -49,8 +49,9 @@ export interface Decisions {
 export async function decideTunnel(
   { authority }: Destination,
   transforms: readonly Transform[],
+  caller: Caller | undefined,
 ): Promise<Refusal | Answer | undefined> {
-  const tunnel = new TunnelState("connect", authority, "127.0.0.1:0", undefined);
+  const tunnel = new TunnelState("connect", authority, "127.0.0.1:0", caller);
   const decision = await new Pipeline(transforms).tunnel(tunnel);
   return decision === undefined ? undefined : endOf(decision.verdict, decision.by);
 }

@@ -6,7 +6,7 @@ import type { RequestHead } from "../../http/message.ts";
 import { parseTarget, TargetError } from "../../http/target.ts";
 import type { Config } from "../../config/types.ts";
 import { ExchangeState } from "../../pipeline/exchange.ts";
-import type { Client } from "../../pipeline/types.ts";
+import type { Caller, Client } from "../../pipeline/types.ts";
 import { RequestAuthorityError, requestAuthority } from "../../proxy/request-authority.ts";
 import type { Reason } from "../../reasons.ts";
 import { isHeaderName } from "../../transforms/header-matcher.ts";
@@ -19,6 +19,8 @@ export interface AskedRequest {
   /** `Name: value`, as curl takes them. */
   readonly headers: readonly string[];
   readonly data: string | undefined;
+  /** Who asks; `undefined` for someone without limits. */
+  readonly caller: Caller | undefined;
 }
 
 /** Where a request goes, before anything else of it is read. */
@@ -60,7 +62,7 @@ export function destinationOf(url: string): Destination {
 }
 
 /** What transforms and the upstream's leg see of an exchange without a connection. */
-const client: Client = {
+const nobody: Client = {
   remoteAddress: "127.0.0.1:0",
   sni: undefined,
   tls: undefined,
@@ -75,6 +77,7 @@ const client: Client = {
  */
 export function exchangeOf(asked: AskedRequest, destination: Destination, config: Config): ExchangeState {
   const { scheme, authority } = destination;
+  const client: Client = { ...nobody, caller: asked.caller };
   const headers = headersOf(asked.headers);
   const body = asked.data === undefined ? Body.empty() : Body.of(Buffer.from(asked.data, "utf8"));
   if (!headers.has("host")) headers.append("Host", authority.text);
