@@ -133,13 +133,13 @@ function checkListeners({ dns, proxy, metrics, management }: Config, { error }: 
     [["proxy", "http_listen"], proxy.httpListen],
     [["proxy", "https_listen"], proxy.httpsListen],
     [["proxy", "tunnel_listen"], proxy.tunnelListen],
+    [["dns", "listen"], dns.listen],
     [["metrics", "listen"], metrics.listen],
     [["management", "listen"], management.listen],
   ];
   for (const [path, listen] of all) {
     if (listen === "off" || listen.port === 0) continue;
     const address = `${listen.host ?? ""}:${listen.port}`;
-    [["dns", "listen"], dns.listen],
     const other = taken.get(address);
     const key = path.join(".");
     if (other === undefined) taken.set(address, key);

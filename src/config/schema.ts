@@ -41,7 +41,6 @@ const dns = z
       .transform((value): string | undefined => (value === "" ? undefined : value))
       .optional()
       .describe("IP address and port of the resolver for names of upstreams; the system's when absent"),
-    passthrough: z
     proxy_ip6: text("IPv6 address given besides; without it, no name has an IPv6 address").refine(
       (value) => value === undefined || (isIP(value) === 6 && addressBytes(value)?.length === 16),
       { error: "must be an IPv6 address, without a zone", params: { subject: "subject" } },
@@ -49,6 +48,7 @@ const dns = z
     refuse_denied: flag(false, "answer that a name does not exist where policy refuses it"),
     max_queries: count(2000, "queries a second that are answered"),
     max_queries_per_client: count(200, "queries a second of one client that are answered"),
+    passthrough: z
       .array(z.string())
       .default([])
       .describe("host patterns that are answered with their real addresses"),

@@ -20,7 +20,9 @@ export type Listen = "off" | { readonly host: string | undefined; readonly port:
 export interface DnsConfig {
   readonly enabled: boolean;
   readonly listen: Listen;
+  /** The proxy's own addresses, as workloads see them; at least one where the server is enabled. */
   readonly proxyIp: string | undefined;
+  readonly proxyIp6: string | undefined;
   /** `host:port` of the resolver for upstream names; `undefined` means the system's. */
   readonly upstreamResolver: string | undefined;
   readonly passthrough: readonly string[];
@@ -29,6 +31,11 @@ export interface DnsConfig {
     readonly type: "A" | "AAAA" | "CNAME";
     readonly value: string;
   }[];
+  /** Names that policy refuses do not exist (NXDOMAIN). */
+  readonly refuseDenied: boolean;
+  /** Queries a second, in all and of one client. */
+  readonly maxQueries: number;
+  readonly maxQueriesPerClient: number;
 }
 
 export interface ProxyConfig {
@@ -41,7 +48,6 @@ export interface ProxyConfig {
   readonly maxResponseBodyBytes: number;
   readonly upstreamResponseHeaderTimeoutMs: number;
   /** The list in force; metadata addresses are denied besides unless `allowMetadata`. */
-  readonly proxyIp6: string | undefined;
   readonly upstreamDenyCidrs: readonly string[];
   readonly allowMetadata: boolean;
   readonly upstreamProxy: UpstreamProxyConfig;
@@ -50,11 +56,6 @@ export interface ProxyConfig {
   readonly rulePorts: "scheme" | "any";
   readonly plaintextCredentials: "refuse" | "allow";
   readonly requireCaller: boolean;
-  /** Names that policy refuses do not exist (NXDOMAIN). */
-  readonly refuseDenied: boolean;
-  /** Queries a second, in all and of one client. */
-  readonly maxQueries: number;
-  readonly maxQueriesPerClient: number;
   readonly shutdownTimeoutMs: number;
   /** Put in a refusal's body in place of the standard message. */
   readonly denialMessage: string | undefined;
