@@ -43,11 +43,12 @@ export function variablesOf(key: Key): readonly string[] {
   return [`${prefix}${name}`, ...iron, ...(sharedVariables[path] ?? [])];
 }
 
-/** A value that an environment variable gives to a key. */
+/** A value that an environment variable, or an option of a command line, gives to a key. */
 export interface Override {
   readonly path: readonly string[];
+  /** Name of the variable or option, for messages. */
   readonly variable: string;
-  readonly value: string | number | boolean;
+  readonly value: unknown;
 }
 
 /**

@@ -25,6 +25,8 @@ export interface Location {
   readonly value?: unknown;
   /** The environment variable that holds the value instead of the file. */
   readonly variable?: string | undefined;
+  /** Another file that it comes from, such as a tool's declaration. */
+  readonly file?: string | undefined;
 }
 
 /** Finds a value, or its key; where nothing stands at the path, the nearest thing around it. */
@@ -38,8 +40,8 @@ export function issueAt(
   message: string,
   part: "key" | "value" = "value",
 ): Issue {
-  const { line, column, variable } = place.locate(path, part);
-  return { severity, file: variable ?? place.file, line, column, path: [...path], message };
+  const { line, column, variable, file } = place.locate(path, part);
+  return { severity, file: variable ?? file ?? place.file, line, column, path: [...path], message };
 }
 
 /** `file:line:column`, or what else has the value. */
@@ -53,12 +55,15 @@ export function formatIssue(issue: Issue): string {
 }
 
 /**
- * In the order a person reads the file; issues of one place keep theirs. What is said of a place twice is said
+ * In the order a person reads the files, one after the other; issues of one place keep theirs. What is said of a place twice is said
  * once: a mapping with an anchor is checked wherever an alias repeats it.
  */
 export function sortIssues(issues: readonly Issue[]): Issue[] {
   const unique = new Map(issues.map((issue) => [formatIssue(issue), issue]));
-  return [...unique.values()].sort((a, b) => a.line - b.line || a.column - b.column);
+  // What has no line comes first: variables, and files that could not be read.
+  const files = [...new Set(issues.map(({ file, line }) => (line === 0 ? "" : file)))];
+  const rank = ({ file, line }: Issue) => (line === 0 ? -1 : files.indexOf(file));
+  return [...unique.values()].sort((a, b) => rank(a) - rank(b) || a.line - b.line || a.column - b.column);
 }
 
 /** Whether any of them forbids using the configuration. */

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { readDocument } from "./document.ts";
 import { isBelow } from "./draft.ts";
-import { applyOverrides, locateOverrides, readOverrides } from "./environment.ts";
+import { expandTools, type ExpandedTools } from "../tools/expand.ts";
+import { applyOverrides, locateOverrides, type Override, readOverrides } from "./environment.ts";
 import { hasErrors, type Issue, issueAt, type Locate, type Path, sortIssues } from "./issues.ts";
 import { resolveConfig } from "./resolve.ts";
 import { type CheckedFile, configKeys, configSchema, largestBody, transformEntrySchema } from "./schema.ts";
@@ -14,6 +15,8 @@ export interface LoadOptions {
   /** The configuration itself, in place of reading `file`. */
   readonly text?: string | undefined;
   readonly env: NodeJS.ProcessEnv;
+  /** Values from a command line; they win over variables and the file. */
+  readonly overrides?: readonly Override[];
 }
 
 export interface LoadResult {
@@ -23,6 +26,8 @@ export interface LoadResult {
   readonly draft: Config | undefined;
   readonly issues: readonly Issue[];
   readonly locate: Locate;
+  /** What `tools:` stands for; `undefined` without the section. */
+  readonly tools: ExpandedTools | undefined;
 }
 
 /** A configuration is text that people write; anything longer is a wrong file. */
@@ -38,7 +43,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const name = file ?? "(no configuration file)";
   const nowhere: Locate = () => ({ line: 0, column: 0 });
   const failed = (issues: readonly Issue[], locate: Locate = nowhere): LoadResult => {
-    return { config: undefined, draft: undefined, issues, locate };
+    return { config: undefined, draft: undefined, issues, locate, tools: undefined };
   };
 
   let data: unknown = {};
@@ -55,7 +60,8 @@ export function loadConfig(options: LoadOptions): LoadResult {
     issues.push(...document.issues);
     data = document.data;
   }
-  const { overrides, issues: variableIssues } = readOverrides(options.env);
+  const { overrides: fromVariables, issues: variableIssues } = readOverrides(options.env);
+  const overrides = [...fromVariables, ...(options.overrides ?? [])];
   issues.push(...variableIssues);
   if (!isMapping(data)) {
     issues.push(issueAt("error", { file: name, locate }, [], "the file must be a mapping (key: value)"));
@@ -73,19 +79,23 @@ export function loadConfig(options: LoadOptions): LoadResult {
     if (shape.removed.some((removed) => isBelow(path, removed))) return;
     issues.push(issueAt(severity, place, path, message, part));
   };
-  const draft = resolveConfig(shape.value, {
+  const resolved = resolveConfig(shape.value, {
     file,
     transforms,
     env: options.env,
     error: (path, message) => report("error", path, message),
   });
-  reportUnsupported(data, draft, report);
+  reportUnsupported(data, resolved, report);
+  const tools = expandTools(resolved, place);
+  issues.push(...(tools?.issues ?? []));
+  const draft = tools === undefined ? resolved : { ...resolved, transforms: tools.transforms };
   const sorted = sortIssues(issues);
   if ((options.env["IRON_PROXY_TOKEN"] ?? "") !== "") {
     const message = "managed mode is not supported yet; the token is ignored and this configuration applies";
     sorted.unshift({ severity: "warning", file: "IRON_PROXY_TOKEN", line: 0, column: 0, path: [], message });
   }
-  return { config: hasErrors(sorted) ? undefined : draft, draft, issues: sorted, locate };
+  const config = hasErrors(sorted) ? undefined : draft;
+  return { config, draft, issues: sorted, locate: tools?.locate ?? locate, tools };
 }
 
 /** For "belongs under": the sections that have a key which somebody put elsewhere. */

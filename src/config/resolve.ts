@@ -1,6 +1,7 @@
 import { embeddedListeners, fileListeners, standardDenyCidrs } from "./defaults.ts";
 import { resolveDns } from "./resolve-dns.ts";
 import type { Path } from "./issues.ts";
+import { resolveTools } from "./resolve-tools.ts";
 import type { CheckedFile } from "./schema.ts";
 import type { Config, Listen, ProxyConfig, TlsConfig, TransformEntry } from "./types.ts";
 
@@ -26,6 +27,7 @@ export function resolveConfig(checked: CheckedFile, options: ResolveOptions): Co
     log: checked.log,
     audit: { file: checked.audit.file, onFailure: checked.audit.on_failure },
     sources: { requireAtStart: checked.sources.require_at_start },
+    tools: resolveTools(checked.tools, options.env, options.error),
   };
   checkListeners(config, options);
   return config;

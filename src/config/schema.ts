@@ -187,6 +187,31 @@ const tls = section("interception of TLS", {
     }),
 });
 
+const tools = z
+  .strictObject({
+    directories: z
+      .array(z.string().min(1))
+      .optional()
+      .describe("directories that hold tools with declarations; those of TOOL_DIRS when absent"),
+    harnesses: z
+      .array(z.string())
+      .default([])
+      .describe("agents whose credentials are served, or the credentials themselves, by name"),
+    gateway: z
+      .union([z.string(), z.record(z.string(), z.string())])
+      .optional()
+      .describe("host that stands in for those of all language models, or one for each name"),
+    source: text("where declared credentials are read from: env, onepassword or onepassword-connect"),
+    vault: text("name or id of the 1Password vault"),
+    ttl: text("age at which a credential from 1Password is read again; 0 for never"),
+    allow_headers: z
+      .array(z.string())
+      .default([])
+      .describe("headers that are added to every header_allowlist of the file"),
+  })
+  .optional()
+  .describe("credentials that tools declare, and those of agents");
+
 /** The configuration file. Transforms are looked at one by one, by the schema of their kind. */
 export const configSchema = z.strictObject({
   dns,
@@ -218,6 +243,7 @@ export const configSchema = z.strictObject({
       "when records cannot be written: say so, or stop traffic as well",
     ),
   }),
+  tools,
   sources: section("where credentials are read from", {
     require_at_start: flag(false, "refuse to start when a credential cannot be read"),
   }),

@@ -12,6 +12,25 @@ export interface Config {
   readonly log: LogConfig;
   readonly audit: AuditConfig;
   readonly sources: SourcesConfig;
+  /** `undefined` without the section: then no declaration is read. */
+  readonly tools: ToolsConfig | undefined;
+}
+
+/** Where declared credentials are read from, for a whole deployment. */
+export type SourceMode = (typeof sourceModes)[number];
+
+export const sourceModes = ["env", "onepassword", "onepassword-connect"] as const;
+
+export interface ToolsConfig {
+  readonly directories: readonly string[];
+  readonly harnesses: readonly string[];
+  /** One host for all language models, or one for each name. */
+  readonly gateway: string | Readonly<Record<string, string>> | undefined;
+  readonly source: SourceMode;
+  readonly vault: string;
+  /** As written: a duration in Go's grammar. */
+  readonly ttl: string;
+  readonly allowHeaders: readonly string[];
 }
 
 /** `off`, or where to listen. Port 0 lets the system choose. */

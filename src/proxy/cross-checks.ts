@@ -19,7 +19,7 @@ function warnOfUnreachable(built: readonly BuiltEntry[], warn: Warn): void {
   const policies = built.filter(({ transform }) => transform.onTunnel !== undefined);
   if (policies.length === 0) return;
   const allowed = policies.flatMap(({ ruleLists }) => ruleLists.flatMap(({ configs }) => configs));
-  for (const { kind, ruleLists } of built) {
+  for (const { kind, ruleLists, config } of built) {
     if (!kind.credential) continue;
     for (const { path, configs, rules } of ruleLists) {
       for (const [index, rule] of configs.entries()) {
@@ -35,11 +35,21 @@ function warnOfUnreachable(built: readonly BuiltEntry[], warn: Warn): void {
           continue;
         }
         const host = rule.host || rule.cidr;
-        const message = `the allowlist refuses ${host}, so this credential is never used there`;
+        const credential = path[0] === "tools" ? declaredName(config, path) : "this credential";
+        const message = `the allowlist refuses ${host}, so ${credential} is never used there`;
         warn([...path, index, rule.host ? "host" : "cidr"], message);
       }
     }
   }
+}
+
+/** What a credential that a tool declares is read from: its file and line alone say too little. */
+function declaredName(config: unknown, path: Path): string {
+  const element = path
+    .slice(3, -1)
+    .reduce<unknown>((value, step) => Reflect.get(value as object, step), config);
+  const text = JSON.stringify(element);
+  return /"(?:secret_ref|var)":"([^"\\]+)"/.exec(text)?.[1] ?? "this credential";
 }
 
 function isPattern({ host, cidr }: RuleConfig): boolean {
@@ -88,7 +98,7 @@ function warnOfPlaceholders(built: readonly BuiltEntry[], warn: Warn): void {
 }
 
 function pathOfEntry(path: Path): string {
-  return `transforms[${path[1]}].config.secrets[${path[4]}]`;
+  return path[0] === "tools" ? "a declared secret" : `transforms[${path[1]}].config.secrets[${path[4]}]`;
 }
 
 /** `secrets` entries of a file in their present and their older form. */

@@ -40,7 +40,8 @@ function removedBy(
   });
   const lost = new Map<string, { kind: string; header: string }>();
   for (const entry of earlier) {
-    if (!entry.kind.credential || !meets(filter, entry)) continue;
+    // Of those that tools declare it has been said, with the name of each.
+    if (!entry.kind.credential || entry.entry.path[0] === "tools" || !meets(filter, entry)) continue;
     for (const header of headersSetBy(entry)) {
       const key = lowerCaseName(header);
       if (kept.match(key) === undefined) lost.set(key, { kind: entry.kind.name, header });

@@ -38,8 +38,16 @@ export const oauthToken: EntryKind = {
 /** `type = "brokered_token"`, as a token of the refresh_token grant: the proxy keeps the tokens itself. */
 export const brokeredToken: EntryKind = {
   keys: [
-    ...["hosts", "client_id", "refresh_token", "client_secret", "token_endpoint", "token_endpoint_headers"],
-    ...["scopes", "credential", "inject_header", "inject_formatter"],
+    "hosts",
+    "client_id",
+    "refresh_token",
+    "client_secret",
+    "token_endpoint",
+    "token_endpoint_headers",
+    "scopes",
+    "credential",
+    "inject_header",
+    "inject_formatter",
   ],
   oneSecret: false,
   read(fields, site) {
@@ -71,7 +79,14 @@ function tokenEntry(
   const tokenEndpointHeaders = fields.secrets("token_endpoint_headers");
   const scopes = fields.texts("scopes") ?? [];
   return {
-    ...{ type: "oauth_token", name, optional, where, hosts, tokenEndpoint, tokenEndpointHeaders, scopes },
+    type: "oauth_token",
+    name,
+    optional,
+    where,
+    hosts,
+    tokenEndpoint,
+    tokenEndpointHeaders,
+    scopes,
     ...target,
   };
 }

@@ -26,8 +26,15 @@ const timestampFormats = ["unix_seconds", "unix_millis", "unix_nanos", "rfc3339"
 /** `type = "hmac_sign"`: the request is signed by a scheme of templates. */
 export const hmacSign: EntryKind = {
   keys: [
-    ...["hosts", "credentials", "headers", "message", "algorithm", "key_encoding", "output_encoding"],
-    ...["timestamp_format", "allow_chunked_body"],
+    "hosts",
+    "credentials",
+    "headers",
+    "message",
+    "algorithm",
+    "key_encoding",
+    "output_encoding",
+    "timestamp_format",
+    "allow_chunked_body",
   ],
   oneSecret: false,
   read(fields, { name, optional, where, toolHosts }) {
@@ -43,7 +50,12 @@ export const hmacSign: EntryKind = {
       return { name: header.neededText("name") ?? "", value: header.neededText("value") ?? "" };
     });
     return {
-      ...{ type: "hmac_sign", name, optional, where, credentials, headers },
+      type: "hmac_sign",
+      name,
+      optional,
+      where,
+      credentials,
+      headers,
       hosts: hostsOf(fields, toolHosts) ?? [],
       message: fields.neededText("message") ?? "",
       algorithm: fields.word("algorithm", algorithms),
@@ -58,14 +70,12 @@ export const hmacSign: EntryKind = {
 /** `type = "aws_auth"`: the workload signs with keys that open nothing, the proxy signs anew. */
 export const awsAuth: EntryKind = {
   keys: [
-    ...[
-      "hosts",
-      "access_key_id",
-      "secret_access_key",
-      "session_token",
-      "allowed_regions",
-      "allowed_services",
-    ],
+    "hosts",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "allowed_regions",
+    "allowed_services",
   ],
   oneSecret: false,
   read(fields, { name, optional, where, toolHosts }) {
@@ -78,8 +88,16 @@ export const awsAuth: EntryKind = {
     const allowedServices = fields.texts("allowed_services") ?? [];
     if (accessKeyId === undefined || secretAccessKey === undefined) return undefined;
     return {
-      ...{ type: "aws_auth", name, optional, where, hosts, accessKeyId, secretAccessKey, sessionToken },
-      ...{ allowedRegions, allowedServices },
+      type: "aws_auth",
+      name,
+      optional,
+      where,
+      hosts,
+      accessKeyId,
+      secretAccessKey,
+      sessionToken,
+      allowedRegions,
+      allowedServices,
     };
   },
 };

@@ -79,15 +79,17 @@ const nowhere: Where = { file: "", line: 0, column: 0 };
 
 function harnessEntry(name: string, hosts: readonly string[], header: string): ReplaceEntry {
   return {
-    ...{ type: "http", mode: "replace", name, secret: { ref: name, jsonKey: undefined }, optional: false },
-    ...{
-      where: nowhere,
-      hosts,
-      placeholder: name,
-      matchHeaders: [header],
-      matchPath: false,
-      matchQuery: false,
-    },
+    type: "http",
+    mode: "replace",
+    name,
+    secret: { ref: name, jsonKey: undefined },
+    optional: false,
+    where: nowhere,
+    hosts,
+    placeholder: name,
+    matchHeaders: [header],
+    matchPath: false,
+    matchQuery: false,
   };
 }
 

@@ -156,8 +156,9 @@ class Walker {
       this.#at += quote === '"' && this.#text[this.#at] === "\\" ? 2 : 1;
     }
     this.#at += end.length;
+    if (!long) return;
     // A long text may end with quotes of its own: `""""` is one and the end.
-    while (long && this.#text[this.#at] === quote) this.#at++;
+    while (this.#text[this.#at] === quote) this.#at++;
   }
 
   /** White space, line ends and comments. */

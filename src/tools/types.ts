@@ -1,11 +1,4 @@
-/** Where credentials are read from, for a whole deployment. */
-export type SourceMode = "env" | "onepassword" | "onepassword-connect";
-
-export const sourceModes = [
-  "env",
-  "onepassword",
-  "onepassword-connect",
-] as const satisfies readonly SourceMode[];
+import type { SourceMode } from "../config/types.ts";
 
 /** A place in a file; line and column from 1, column in UTF-16 units. */
 export interface Where {
