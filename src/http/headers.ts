@@ -71,6 +71,13 @@ export class Headers {
     this.#values.push(value);
   }
 
+  /** Puts a field before all others. */
+  prepend(name: string, value: string): void {
+    this.#names.unshift(name);
+    this.#keys.unshift(lowerCaseName(name));
+    this.#values.unshift(value);
+  }
+
   /**
    * Leaves exactly one field of that name, in exactly this casing, where the first one stood (or at the end).
    * Every other spelling is removed: an upstream that reads the last of two `Authorization` fields must not

@@ -1,5 +1,10 @@
 import type { Socket } from "node:net";
-import type { ServerConnection } from "../http/h1/server.ts";
+
+/** A connection that speaks HTTP, whatever version. */
+export interface HttpConnection {
+  /** Takes no more requests, and closes when those under way are answered. */
+  drain(): void;
+}
 
 /** Every open client connection: the limit on their number, and the drain. */
 export class Connections {
@@ -8,7 +13,7 @@ export class Connections {
   /** Connections taken so far. */
   accepted = 0;
   readonly #sockets = new Set<Socket>();
-  readonly #http = new Set<ServerConnection>();
+  readonly #http = new Set<HttpConnection>();
   #draining = false;
   #onEmpty: (() => void) | undefined;
 
@@ -37,12 +42,12 @@ export class Connections {
   }
 
   /** A connection speaks HTTP from now on and can be drained. */
-  serve(connection: ServerConnection): void {
+  serve(connection: HttpConnection): void {
     this.#http.add(connection);
     if (this.#draining) connection.drain();
   }
 
-  forget(connection: ServerConnection): void {
+  forget(connection: HttpConnection): void {
     this.#http.delete(connection);
   }
 

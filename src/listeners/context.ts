@@ -2,6 +2,7 @@ import type { AuditSink } from "../audit/types.ts";
 import type { Authority, Host } from "../http/authority.ts";
 import type { Answer, ServerOptions } from "../http/h1/server.ts";
 import type { Incoming } from "../http/incoming.ts";
+import type { H2Limits } from "../http/h2/limits.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import type { TunnelState } from "../pipeline/exchange.ts";
 import type { Caller, Client } from "../pipeline/types.ts";
@@ -55,6 +56,8 @@ export interface ListenerContext {
     facts: ConnectionFacts,
     bad: { status: number; reason: Reason; message: string; bytesIn: number },
   ): Answer;
+  /** Limits of HTTP/2 connections; `undefined` where HTTP/2 is not offered. */
+  readonly http2: H2Limits | undefined;
   /** Tells the operator, not the workload. */
   debug(message: string, fields?: Record<string, unknown>): void;
 }

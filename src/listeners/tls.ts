@@ -12,6 +12,7 @@ import { alerts, sendAlert, terminate, TlsHandshakeError } from "../tls/server.t
 import type { ConnectionFacts, ListenerContext, StandingRefusal } from "./context.ts";
 import { readFirstBytes } from "./first-bytes.ts";
 import { serveHttp } from "./http.ts";
+import { serveHttp2 } from "./http2.ts";
 import { connectionRecord } from "./record.ts";
 
 /** How a TLS connection got here. */
@@ -191,10 +192,14 @@ function handshake(
   entry: TlsEntry,
   context: ListenerContext,
 ): void {
-  const options = { context: leaf, alpn: ["http/1.1"], handshakeTimeoutMs: context.handshakeMs };
+  const { http2 } = context;
+  const alpn = http2 === undefined ? ["http/1.1"] : ["h2", "http/1.1"];
+  const options = { context: leaf, alpn, handshakeTimeoutMs: context.handshakeMs };
   terminate(socket, head, options).then(
     (secure) => {
-      serveHttp(secure, factsOf(secure, served, entry), context);
+      const facts = factsOf(secure, served, entry);
+      if (secure.alpnProtocol === "h2" && http2 !== undefined) serveHttp2(secure, http2, facts, context);
+      else serveHttp(secure, facts, context);
     },
     (error: unknown) => {
       const message = error instanceof TlsHandshakeError ? error.message : "the TLS handshake failed";

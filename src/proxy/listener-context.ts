@@ -67,6 +67,10 @@ export function listenerContext({
     get serverOptions() {
       return policy().serverOptions;
     },
+    get http2() {
+      const { tls, proxy } = policy().config;
+      return tls.http2 ? proxy.limits : undefined;
+    },
     get handshakeMs() {
       return policy().config.proxy.timeouts.tlsHandshakeMs;
     },

@@ -23,14 +23,16 @@ export class RequestAuthorityError extends Error {
 export function requestAuthority(head: RequestHead, target: Target, facts: ConnectionFacts): Authority {
   const host = head.headers.get("host");
   const defaultPort = defaultPorts[facts.scheme];
+  // What HTTP/2 has in :authority says the same as the target's absolute form does (RFC 9113 section 8.3.1).
+  const sent = head.authority;
   const named = target.authority;
-  if (named === undefined && (host === undefined || host === "")) {
+  if (named === undefined && sent === undefined && (host === undefined || host === "")) {
     throw new RequestAuthorityError(400, "invalid_host", "The request has no Host header.");
   }
   let authority: Authority;
   try {
-    authority = named ?? parseAuthority(host as string, defaultPort);
-    if (named !== undefined && host !== undefined && parseAuthority(host, defaultPort).text !== named.text) {
+    authority = named ?? parseAuthority(sent ?? (host as string), defaultPort);
+    if (host !== undefined && host !== sent && parseAuthority(host, defaultPort).text !== authority.text) {
       throw mismatch();
     }
   } catch (error) {

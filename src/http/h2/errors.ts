@@ -1,0 +1,47 @@
+/** Error codes of RST_STREAM and GOAWAY (RFC 9113 section 7). */
+export const codes = {
+  noError: 0x0,
+  protocolError: 0x1,
+  internalError: 0x2,
+  flowControlError: 0x3,
+  settingsTimeout: 0x4,
+  streamClosed: 0x5,
+  frameSizeError: 0x6,
+  refusedStream: 0x7,
+  cancel: 0x8,
+  compressionError: 0x9,
+  connectError: 0xa,
+  enhanceYourCalm: 0xb,
+  inadequateSecurity: 0xc,
+  http11Required: 0xd,
+} as const;
+
+/** The peer broke the protocol in a way that ends the connection (RFC 9113 section 5.4.1). */
+export class SessionError extends Error {
+  override readonly name = "SessionError";
+  /** What GOAWAY says. */
+  readonly code: number;
+
+  /** @param message for the audit: what was wrong, never what was sent (I14) */
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** One stream is in error, the connection goes on (RFC 9113 section 5.4.2). */
+export class StreamError extends Error {
+  override readonly name = "StreamError";
+  /** What RST_STREAM says. */
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** A message that breaks the rules of RFC 9113 section 8.1.1. */
+export function malformed(message: string): StreamError {
+  return new StreamError(codes.protocolError, message);
+}
