@@ -53,8 +53,6 @@ function resolveProxy(
     maxRequestBodyBytes: proxy.max_request_body_bytes,
     maxResponseBodyBytes: proxy.max_response_body_bytes,
     upstreamResponseHeaderTimeoutMs: proxy.upstream_response_header_timeout,
-      websocketIdleMs: timeouts.websocket_idle,
-      passthroughIdleMs: timeouts.passthrough_idle,
     upstreamDenyCidrs: proxy.upstream_deny_cidrs ?? standardDenyCidrs,
     allowMetadata: proxy.allow_metadata,
     upstreamProxy: {
@@ -62,6 +60,7 @@ function resolveProxy(
       httpsProxy: proxy.upstream_proxy.https_proxy,
       noProxy: proxy.upstream_proxy.no_proxy,
     },
+    upstreamHttp2: proxy.upstream_http2,
     default: proxy.default,
     rulePorts: proxy.rule_ports,
     plaintextCredentials: proxy.plaintext_credentials,
@@ -76,6 +75,8 @@ function resolveProxy(
       upstreamConnectMs: timeouts.upstream_connect,
       upstreamIdleMs: timeouts.upstream_idle,
       upstreamBodyMs: timeouts.upstream_body,
+      websocketIdleMs: timeouts.websocket_idle,
+      passthroughIdleMs: timeouts.passthrough_idle,
     },
     limits: {
       maxConnections: limits.max_connections,
@@ -83,6 +84,8 @@ function resolveProxy(
       maxHeaderBytes: limits.max_header_bytes,
       maxHeaderCount: limits.max_header_count,
       maxChunkHeader: limits.max_chunk_header,
+      maxStreams: limits.max_streams,
+      maxResets: limits.max_resets,
       upstreamIdlePerHost: limits.upstream_idle_per_host,
       upstreamIdleTotal: limits.upstream_idle_total,
     },
@@ -109,6 +112,7 @@ function resolveTls(tls: CheckedFile["tls"], options: ResolveOptions): TlsConfig
     leafCertExpiryHours: tls.leaf_cert_expiry_hours,
     upstreamCa: tls.upstream_ca,
     explainDenials: tls.explain_denials,
+    http2: tls.http2 === "on",
   };
 }
 

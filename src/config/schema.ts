@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import { addressBytes } from "../http/ip-literal.ts";
 import { defaultH1Limits } from "../http/h1/limits.ts";
+import { defaultH2Limits } from "../http/h2/limits.ts";
 import {
   bytes,
   cidrs,
@@ -90,6 +91,11 @@ const timeouts = section("how long the proxy waits for others", {
   upstream_connect: duration("10s", "connecting to an upstream, and again for its TLS handshake"),
   upstream_idle: duration("90s", "how long an unused upstream connection is kept"),
   upstream_body: duration("10m", "longest silence of an upstream in the middle of a response body"),
+  websocket_idle: duration("10m", "silence of both sides of a WebSocket; pings count as something said"),
+  passthrough_idle: duration(
+    "10m",
+    "silence of both sides of a TLS connection that is passed through unopened",
+  ),
 });
 
 const limits = section("how much the proxy holds", {
@@ -100,12 +106,12 @@ const limits = section("how much the proxy holds", {
     "bytes of all header fields of a message; more is 431",
   ),
   max_header_count: count(defaultH1Limits.maxHeaderCount, "header fields of a message; more is 431"),
-  websocket_idle: duration("10m", "silence of both sides of a WebSocket; pings count as something said"),
-  passthrough_idle: duration(
-    "10m",
-    "silence of both sides of a TLS connection that is passed through unopened",
-  ),
   max_chunk_header: count(defaultH1Limits.maxChunkHeader, "bytes of one chunk header, extensions included"),
+  max_streams: count(defaultH2Limits.maxStreams, "requests of one HTTP/2 client connection at a time"),
+  max_resets: count(
+    defaultH2Limits.maxResets,
+    "HTTP/2 streams that one client connection may reset in a second",
+  ),
   upstream_idle_per_host: count(
     256,
     "idle upstream connections kept for one host and port, caller and TLS identity",
@@ -138,6 +144,11 @@ const proxy = section("the ways in, and what holds for every request", {
     https_proxy: proxyUrl("for https:// upstreams"),
     no_proxy: text("comma list of hosts, networks and suffixes that are reached directly"),
   }),
+  upstream_http2: word(
+    ["auto", "always", "off"],
+    "auto",
+    "which requests are offered to upstreams as HTTP/2: those of HTTP/2 clients, all, or none",
+  ),
   default: word(
     ["deny", "allow"],
     "deny",
@@ -176,6 +187,7 @@ const tls = section("interception of TLS", {
   cert_cache_size: count(1000, "certificates for hosts that are kept"),
   leaf_cert_expiry_hours: count(72, "lifetime of a host's certificate"),
   upstream_ca: text("PEM file with roots trusted for upstreams besides the system's"),
+  http2: word(["on", "off"], "on", "whether clients are offered HTTP/2 (and so gRPC)"),
   explain_denials: z
     .union([z.int().min(0), z.literal("off")])
     .transform((value) => (value === "off" ? 0 : value))

@@ -70,6 +70,8 @@ export interface ProxyConfig {
   readonly upstreamDenyCidrs: readonly string[];
   readonly allowMetadata: boolean;
   readonly upstreamProxy: UpstreamProxyConfig;
+  /** Which requests go to upstreams over HTTP/2 where those speak it: of HTTP/2 clients, all or none. */
+  readonly upstreamHttp2: "auto" | "always" | "off";
   /** What happens where no `allowlist` transform stands: only hosts of credential entries, or everything. */
   readonly default: "deny" | "allow";
   readonly rulePorts: "scheme" | "any";
@@ -105,6 +107,10 @@ export interface TimeoutsConfig {
   readonly upstreamIdleMs: number;
   /** Longest silence of an upstream in the middle of a response body. */
   readonly upstreamBodyMs: number;
+  /** Silence of both sides of a WebSocket. */
+  readonly websocketIdleMs: number;
+  /** Silence of both sides of a TLS connection that is passed through unopened. */
+  readonly passthroughIdleMs: number;
 }
 
 export interface LimitsConfig {
@@ -112,11 +118,11 @@ export interface LimitsConfig {
   readonly maxStartLine: number;
   readonly maxHeaderBytes: number;
   readonly maxHeaderCount: number;
-  /** Silence of both sides of a WebSocket. */
-  readonly websocketIdleMs: number;
-  /** Silence of both sides of a TLS connection that is passed through unopened. */
-  readonly passthroughIdleMs: number;
   readonly maxChunkHeader: number;
+  /** Requests of one HTTP/2 client connection at a time. */
+  readonly maxStreams: number;
+  /** Streams of one HTTP/2 client connection that may be reset in a second. */
+  readonly maxResets: number;
   /** Idle upstream connections kept for one authority, caller and TLS identity. */
   readonly upstreamIdlePerHost: number;
   readonly upstreamIdleTotal: number;
@@ -133,6 +139,8 @@ export interface TlsConfig {
   readonly upstreamCa: string | undefined;
   /** New names a second for which a leaf is made only to say why; 0 for none. */
   readonly explainDenials: number;
+  /** Clients are offered HTTP/2. */
+  readonly http2: boolean;
 }
 
 export interface LogConfig {
