@@ -31,7 +31,12 @@ const usualSample = mixed.slice(0, 40);
  * the proxy swaps and what a sandbox holds are made at different times and places. It is no secret.
  */
 export function shapedFor(name: string, hosts: readonly string[]): string {
-  const bare = hosts.map((host) => host.toLowerCase().replace(/:[^:]*$/, "").replace(/^\*\./, ""));
+  const bare = hosts.map((host) =>
+    host
+      .toLowerCase()
+      .replace(/:[^:]*$/, "")
+      .replace(/^\*\./, ""),
+  );
   const shape = shapes.find(({ host }) => bare.some((one) => host.test(one)));
   return shapedPlaceholder(shape?.sample ?? usualSample, chanceOf(name));
 }

@@ -1,7 +1,7 @@
 import { devNull } from "node:os";
 import { type LoadResult, loadConfig } from "../../config/load.ts";
 import type { Config, TransformEntry } from "../../config/types.ts";
-import { shapedPlaceholder } from "./placeholder.ts";
+import { shapedPlaceholder } from "../../tools/shaped-placeholder.ts";
 import type { SecretOption } from "./secret-option.ts";
 import { placeholdersOf } from "./variables.ts";
 

@@ -1,10 +1,5 @@
+import { clientVariables } from "../../tools/client-variables.ts";
 import { CliError } from "../io.ts";
-
-/** Set to the proxy's URL. Programs disagree about the case; curl reads HTTP_PROXY in lower case only. */
-const proxyVariables = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] as const;
-
-/** Loopback in the spellings that curl, Go, Python and node compare with. */
-const noProxy = "localhost,127.0.0.1,::1,[::1]";
 
 /** Taken away: some programs prefer them to the ones above, and the child would go round. */
 const otherProxyVariables: ReadonlySet<string> = new Set([
@@ -27,22 +22,6 @@ const otherProxyVariables: ReadonlySet<string> = new Set([
   "PIP_PROXY",
   "GIT_PROXY_COMMAND",
 ]);
-
-/** Set to the bundle, one for each program that has a variable of its own. */
-const bundleVariables = [
-  "SSL_CERT_FILE", // OpenSSL, Go except on macOS, Ruby, Rust, uv
-  "NODE_EXTRA_CA_CERTS",
-  "REQUESTS_CA_BUNDLE",
-  "PIP_CERT",
-  "CURL_CA_BUNDLE",
-  "GIT_SSL_CAINFO",
-  "AWS_CA_BUNDLE",
-  "DENO_CERT",
-  "CARGO_HTTP_CAINFO",
-  "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
-  "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
-  "NIX_SSL_CERT_FILE",
-] as const;
 
 /** Values shorter than this stand in other texts by chance. */
 const leastLength = 8;
@@ -72,11 +51,7 @@ export function childEnvironment(options: ChildEnvironment): NodeJS.ProcessEnv {
     if (placeholder !== undefined) child[name] = placeholder;
     else if (!isWithheld(name, options.withheld)) child[name] = withoutCredentials(value, secrets);
   }
-  for (const name of proxyVariables) child[name] = child[name.toLowerCase()] = proxyUrl;
-  child["NO_PROXY"] = child["no_proxy"] = noProxy;
-  child["NODE_USE_ENV_PROXY"] = "1";
-  for (const name of bundleVariables) child[name] = bundle;
-  return child;
+  return { ...child, ...Object.fromEntries(clientVariables({ proxyUrl, bundle })) };
 }
 
 function isWithheld(name: string, withheld: ReadonlySet<string>): boolean {

@@ -3,7 +3,7 @@ import { variablesOf } from "../../config/environment.ts";
 import { configKeys } from "../../config/schema.ts";
 import type { Config, TransformEntry } from "../../config/types.ts";
 import type { Transform } from "../../pipeline/types.ts";
-import { shapedPlaceholder } from "./placeholder.ts";
+import { shapedPlaceholder } from "../../tools/shaped-placeholder.ts";
 
 /**
  * What the child finds in each variable that an `env` source reads: the placeholder of the entry that swaps it, else

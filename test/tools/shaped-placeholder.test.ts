@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { shapedPlaceholder } from "../../src/cli/run/placeholder.ts";
+import { shapedPlaceholder } from "../../src/tools/shaped-placeholder.ts";
 
 for (const [value, shape] of [
   ["sk-proj-AbCdEf0123456789AbCdEf", /^sk-proj-[A-Za-z0-9]{22}$/],
