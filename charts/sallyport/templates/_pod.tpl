@@ -41,7 +41,6 @@ securityContext:
 {{ include "sallyport.infraVariable" (dict "root" . "name" "OP_VAULT" "optional" (eq .Values.ironProxy.secretSource "env")) }}
 {{ include "sallyport.infraVariable" (dict "root" . "name" "IRON_MANAGEMENT_API_KEY") }}
 {{ include "sallyport.infraVariable" (dict "root" . "name" "SANDBOX_SIGNING_KEY") }}
-{{ include "sallyport.infraVariable" (dict "root" . "name" "SANDBOX_SIGNING_KEY_PREVIOUS" "optional" true) }}
 {{- end }}
 
 {{/* The configuration and the tools, as one folder. */}}
