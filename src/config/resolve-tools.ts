@@ -50,6 +50,7 @@ export function resolveTools(
     source: mode ?? "env",
     vault,
     ttl,
+    placeholders: tools.placeholders,
     allowHeaders: tools.allow_headers,
   };
 }

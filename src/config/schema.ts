@@ -216,6 +216,11 @@ const tools = z
     source: text("where declared credentials are read from: env, onepassword or onepassword-connect"),
     vault: text("name or id of the 1Password vault"),
     ttl: text("age at which a credential from 1Password is read again; 0 for never"),
+    placeholders: word(
+      ["name", "shaped"],
+      "name",
+      "what workloads hold: the name of the credential, or a text that looks like a key of its service",
+    ),
     allow_headers: z
       .array(z.string())
       .default([])

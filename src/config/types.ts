@@ -30,6 +30,8 @@ export interface ToolsConfig {
   readonly vault: string;
   /** As written: a duration in Go's grammar. */
   readonly ttl: string;
+  /** Where a declaration chooses none itself. */
+  readonly placeholders: "name" | "shaped";
   readonly allowHeaders: readonly string[];
 }
 

@@ -10,6 +10,7 @@ import { insertionIndex } from "./insert.ts";
 import { type Rendering, renderTransforms } from "./render.ts";
 import { secretsOf } from "./secrets-of.ts";
 import { itemProblem } from "./source.ts";
+import { withShapedPlaceholders } from "./shaped.ts";
 import { type HeaderFilter, strippedHeaders } from "./stripped-headers.ts";
 import type { Problem, RenderOptions, Tool } from "./types.ts";
 
@@ -42,7 +43,8 @@ export function expandTools(config: Config, place: Place): ExpandedTools | undef
   const found = discoverTools(settings.directories);
   const checked = withItems(found.tools, settings);
   const harnesses = enabledHarnesses(settings, place, issues);
-  const tools = [...checked.tools, ...harnesses];
+  const declared = [...checked.tools, ...harnesses];
+  const tools = settings.placeholders === "shaped" ? withShapedPlaceholders(declared) : declared;
   const options: RenderOptions = {
     mode: settings.source,
     vault: settings.vault,
