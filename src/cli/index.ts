@@ -56,6 +56,12 @@ export const commands: readonly CommandRow[] = [
     load: () => import("./explain.ts"),
   },
   {
+    name: "tools",
+    summary: "list, check or render the credentials that tools declare",
+    example: "sallyport tools check ./tools",
+    load: () => import("./tools.ts"),
+  },
+  {
     name: "quickstart",
     summary: "start the proxy beside a small TLS service that wants a credential, to see it work",
     example: "sallyport quickstart",

@@ -1,3 +1,4 @@
+import { isBelow } from "./draft.ts";
 import type { Issue, Locate, Path } from "./issues.ts";
 import { nearest } from "./nearest.ts";
 import { configKeys, type Key } from "./schema.ts";
@@ -101,13 +102,9 @@ export function applyOverrides(data: Record<string, unknown>, overrides: readonl
 /** Points at the variable where one gave the value, and into the file otherwise. */
 export function locateOverrides(locate: Locate, overrides: readonly Override[]): Locate {
   return (path, part) => {
-    const found = overrides.find((override) => samePath(override.path, path));
+    const found = overrides.find((override) => isBelow(path, override.path));
     return found === undefined ? locate(path, part) : { line: 0, column: 0, variable: found.variable };
   };
-}
-
-function samePath(one: Path, other: Path): boolean {
-  return one.length === other.length && one.every((step, index) => step === other[index]);
 }
 
 /** By the grammar of Go's strconv, which iron-proxy reads its variables with. */

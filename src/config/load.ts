@@ -17,6 +17,8 @@ export interface LoadOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Values from a command line; they win over variables and the file. */
   readonly overrides?: readonly Override[];
+  /** Takes a file without a `tools:` section for one with an empty section. */
+  readonly withTools?: boolean;
 }
 
 export interface LoadResult {
@@ -67,6 +69,7 @@ export function loadConfig(options: LoadOptions): LoadResult {
     issues.push(issueAt("error", { file: name, locate }, [], "the file must be a mapping (key: value)"));
     return failed(issues, locate);
   }
+  if (options.withTools === true) data["tools"] ??= {};
   applyOverrides(data, overrides);
   locate = locateOverrides(locate, overrides);
 

@@ -136,6 +136,8 @@ function buildEntry(
   const report = (severity: Issue["severity"], path: ConfigPath, message: string): void => {
     const original = shape.original(path);
     if (shape.removed.some((removed) => related(removed, original))) return;
+    // What is worth a warning in a declaration has been said, with the names that its author gave.
+    if (severity === "warning" && entry.path[0] === "tools") return;
     // Sources find unknown keys themselves; what is wrong there is the key, not its value.
     const part = message.startsWith("unknown key") ? "key" : "value";
     issues.push(issueAt(severity, place, [...base, ...original], message, part));

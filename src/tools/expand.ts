@@ -3,6 +3,7 @@ import type { Config, ToolsConfig, TransformEntry } from "../config/types.ts";
 import { PatternError } from "../pipeline/glob.ts";
 import { compileHostPattern } from "../pipeline/host-pattern.ts";
 import { breadth } from "./broad-hosts.ts";
+import { conflicts } from "./conflicts.ts";
 import { discoverTools } from "./discover.ts";
 import { isTable } from "./fields.ts";
 import { type Gateway, harnessTools } from "./harnesses.ts";
@@ -54,7 +55,12 @@ export function expandTools(config: Config, place: Place): ExpandedTools | undef
   const rendering = renderTransforms(tools, options);
   const written = config.transforms.map((entry) => withHeaders(entry, settings.allowHeaders));
   const filters = written.flatMap((entry) => headerFilter(entry) ?? []);
-  const problems = [...found.problems, ...checked.problems, ...strippedHeaders(tools, filters)];
+  const problems = [
+    ...found.problems,
+    ...checked.problems,
+    ...strippedHeaders(tools, filters),
+    ...conflicts(tools),
+  ];
   if (settings.directories.length === 0 && settings.harnesses.length === 0) {
     const message = "no directory and no harness: name directories, or set TOOL_DIRS, or remove tools";
     issues.push(issueAt("warning", place, ["tools"], message, "key"));
@@ -102,7 +108,7 @@ function enabledHarnesses(settings: ToolsConfig, place: Place, issues: Issue[]):
   for (const [path, host] of gatewayHosts(settings.gateway)) {
     const problem = hostProblem(host);
     const width = breadth(host);
-    if (problem !== undefined) report("error", path, `gateway: ${problem}`);
+    if (problem !== undefined) report("error", path, problem);
     else if (width !== undefined) report("warning", path, `gateway ${JSON.stringify(host)} ${width}`);
   }
   return hasErrors(issues) ? [] : tools;
@@ -133,7 +139,7 @@ function issueOf({ severity, tool, entry, key, message, ...where }: Problem, pla
   const text = key === undefined || message.startsWith(key) ? message : `${key}: ${message}`;
   // A directory that is not there is a mistake of the operator's; a bad tool is one of its author's.
   const effect = tool === undefined ? severity : "warning";
-  return [{ severity: effect, ...where, path: ["tools"], message: subject + text }];
+  return [{ severity: effect, ...where, path: [], message: subject + text }];
 }
 
 function withHeaders(entry: TransformEntry, names: readonly string[]): TransformEntry {
