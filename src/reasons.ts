@@ -57,6 +57,7 @@ export const reasons = [
   "upstream_address_denied",
   "upstream_connect_failed",
   "upstream_connect_timeout",
+  "client_certificate_unavailable",
   "upstream_tls_failed",
   "upstream_response_timeout",
   "upstream_response_invalid",

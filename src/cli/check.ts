@@ -4,6 +4,7 @@ import { configJsonSchema } from "../config/json-schema.ts";
 import { loadConfig } from "../config/load.ts";
 import { buildTransforms } from "../proxy/build-transforms.ts";
 import { checkPassthrough } from "../proxy/dns.ts";
+import { compileIdentities } from "../proxy/upstream-identities.ts";
 import { SourceRegistry, sourceKinds } from "../sources/registry.ts";
 import { transformKinds } from "../transforms/registry.ts";
 import { CliError, type Io } from "./io.ts";
@@ -86,10 +87,12 @@ function findIssues(file: string, text: string | undefined, env: NodeJS.ProcessE
     locate: loaded.locate,
     file,
   });
+  const { draft, locate } = loaded;
+  const identities = compileIdentities(draft, { sources, locate, file });
   for (const transform of built.transforms) transform.close?.();
   sources.close();
-  const { draft, locate } = loaded;
-  return sortIssues([...issues, ...checkPassthrough(draft, locate, file), ...built.issues]);
+  const others = [...checkPassthrough(draft, locate, file), ...identities.issues];
+  return sortIssues([...issues, ...others, ...built.issues]);
 }
 
 function summary(errors: number, warnings: number): string {

@@ -152,7 +152,7 @@ async function serve(serving: Serving): Promise<number> {
     const env = childEnvironment({
       env: io.env,
       placeholders: settings.placeholders,
-      withheld: withheldVariables(config, proxy.transforms),
+      withheld: withheldVariables(config, proxy.transforms, proxy.identitySecrets),
       proxyUrl: gate.urlFor(proxy.addresses.tunnel as string),
       bundle: bundlePath,
     });

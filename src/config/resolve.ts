@@ -97,20 +97,21 @@ function resolveTls(tls: CheckedFile["tls"], options: ResolveOptions): TlsConfig
   const { ca_cert: caCert, ca_key: caKey } = tls;
   // Without a file the CA in the user's state directory serves, and is made on first use.
   const required = options.file !== undefined || caCert !== undefined || caKey !== undefined;
-  if (tls.mode === "sni-only") {
-    error(["tls", "mode"], "tls.mode: sni-only is not supported yet; use mitm");
-  } else if (required) {
+  if (tls.mode !== "sni-only" && required) {
     const make = "make a CA with `sallyport ca init` and name its";
     if (caCert === undefined) error(["tls", "ca_cert"], `tls.ca_cert is required; ${make} ca.crt here`);
     if (caKey === undefined) error(["tls", "ca_key"], `tls.ca_key is required; ${make} ca.key here`);
   }
   return {
     mode: tls.mode,
+    passthrough: tls.passthrough,
     caCert,
     caKey,
     certCacheSize: tls.cert_cache_size,
     leafCertExpiryHours: tls.leaf_cert_expiry_hours,
     upstreamCa: tls.upstream_ca,
+    clientCertificates: tls.client_certificates,
+    upstreamRoots: tls.upstream_roots,
     explainDenials: tls.explain_denials,
     http2: tls.http2 === "on",
   };

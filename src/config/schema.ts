@@ -176,18 +176,56 @@ const proxy = section("the ways in, and what holds for every request", {
   limits,
 });
 
+/** Rules without methods and paths: a connection is made before any of them is known. */
+function reach(description: string) {
+  const rule = z.strictObject({
+    host: z.string().optional().describe("Host, as in a rule."),
+    cidr: z.string().optional().describe("Network, for hosts that are IP addresses."),
+  });
+  return z.array(rule).min(1, "must name at least one host").describe(description);
+}
+
+function source(description: string) {
+  return z.looseObject({ type: z.string().describe("Kind of source.") }).describe(description);
+}
+
 const tls = section("interception of TLS", {
   mode: word(
     ["mitm", "sni-only"],
     "mitm",
     "mitm opens TLS to see requests; sni-only decides on the name alone",
   ),
+  passthrough: z
+    .array(z.string())
+    .default([])
+    .describe(
+      "host patterns whose TLS is passed through unopened, without credentials, once policy admits the name",
+    ),
   ca_cert: text("PEM file with the certificate of the CA that workloads trust; required"),
   ca_key: text("PEM file with the CA's private key; required"),
   cert_cache_size: count(1000, "certificates for hosts that are kept"),
   leaf_cert_expiry_hours: count(72, "lifetime of a host's certificate"),
   upstream_ca: text("PEM file with roots trusted for upstreams besides the system's"),
   http2: word(["on", "off"], "on", "whether clients are offered HTTP/2 (and so gRPC)"),
+  client_certificates: z
+    .array(
+      z.strictObject({
+        rules: reach("Hosts that ask for it."),
+        cert: source("Where the certificate is read from: PEM, with the intermediates it needs."),
+        key: source("Where its private key is read from: PEM, not encrypted."),
+      }),
+    )
+    .default([])
+    .describe("certificates that the proxy presents to upstreams; the first entry for a host counts"),
+  upstream_roots: z
+    .array(
+      z.strictObject({
+        rules: reach("Hosts that they are trusted for."),
+        file: z.string().describe("PEM file with one or more certificates."),
+      }),
+    )
+    .default([])
+    .describe("roots trusted for some hosts only, besides those for all"),
   explain_denials: z
     .union([z.int().min(0), z.literal("off")])
     .transform((value) => (value === "off" ? 0 : value))

@@ -132,6 +132,8 @@ export interface LimitsConfig {
 
 export interface TlsConfig {
   readonly mode: "mitm" | "sni-only";
+  /** Host patterns whose TLS passes unopened. */
+  readonly passthrough: readonly string[];
   /** PEM files; both `undefined` in the embedded default, which has a CA in the user's state directory. */
   readonly caCert: string | undefined;
   readonly caKey: string | undefined;
@@ -139,10 +141,27 @@ export interface TlsConfig {
   readonly leafCertExpiryHours: number;
   /** PEM file with roots trusted for upstreams besides the system's. */
   readonly upstreamCa: string | undefined;
+  /** Certificates that the proxy itself presents to upstreams; the first entry that is for a host counts. */
+  readonly clientCertificates: readonly ClientCertificateConfig[];
+  /** Roots trusted for some hosts besides those that are for all. */
+  readonly upstreamRoots: readonly { readonly rules: readonly ReachConfig[]; readonly file: string }[];
   /** New names a second for which a leaf is made only to say why; 0 for none. */
   readonly explainDenials: number;
   /** Clients are offered HTTP/2. */
   readonly http2: boolean;
+}
+
+/** Hosts, without methods and paths: a connection is made before any of them is known. */
+export interface ReachConfig {
+  readonly host?: string | undefined;
+  readonly cidr?: string | undefined;
+}
+
+export interface ClientCertificateConfig {
+  readonly rules: readonly ReachConfig[];
+  /** Source objects; their keys are checked when the sources are made. */
+  readonly cert: { readonly type: string; readonly [key: string]: unknown };
+  readonly key: { readonly type: string; readonly [key: string]: unknown };
 }
 
 export interface LogConfig {

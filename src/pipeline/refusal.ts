@@ -135,6 +135,8 @@ const sentences: Record<Reason, (host: string) => string> = {
   upstream_address_denied: (host) => `${host} is at an address this proxy does not connect to. ${askRule}`,
   upstream_connect_failed: (host) => `${host} did not accept the connection. ${legFailed}`,
   upstream_connect_timeout: (host) => `${host} did not accept the connection in time. ${legFailed}`,
+  client_certificate_unavailable: (host) =>
+    `The client certificate for ${host} cannot be had at the moment. ${askOperator}`,
   upstream_tls_failed: (host) => `TLS with ${host} failed. ${legFailed}`,
   upstream_response_timeout: (host) => `${host} did not answer in time.`,
   upstream_response_invalid: (host) => `${host} sent an answer that is not well-formed HTTP.`,

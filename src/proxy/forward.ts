@@ -208,7 +208,13 @@ class Flow implements UpstreamHandlers {
     if (this.#handshake !== undefined) writeHandshake(request.headers, this.#handshake);
     this.#sentAt = performance.now();
     this.#sent = this.#context.upstream.send(
-      { scheme: exchange.scheme, authority, partition: exchange.client.caller?.name ?? "" },
+      {
+        scheme: exchange.scheme,
+        authority,
+        partition: exchange.client.caller?.name ?? "",
+        // A credential that no tool has declared.
+        clientCertificate: exchange.client.caller?.tools === undefined,
+      },
       {
         method: request.method,
         target: head.target === "*" ? "*" : request.path + query,

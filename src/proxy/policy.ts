@@ -4,15 +4,18 @@ import { hasErrors, type Issue, type Locate, placeText } from "../config/issues.
 import type { Config } from "../config/types.ts";
 import type { Deadlines } from "../http/h1/deadlines.ts";
 import type { ServerOptions } from "../http/h1/server.ts";
-import type { Host } from "../http/authority.ts";
+import type { Authority, Host } from "../http/authority.ts";
 import type { Logger } from "../log/logger.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
+import type { Rules } from "../pipeline/rules.ts";
 import { SourceRegistry } from "../sources/registry.ts";
+import type { SecretHandle } from "../sources/types.ts";
 import { transformKinds } from "../transforms/registry.ts";
 import type { Upstream } from "../upstream/index.ts";
 import { buildTransforms } from "./build-transforms.ts";
 import { checkPassthrough } from "./dns.ts";
 import { explainBudget } from "./explain-budget.ts";
+import { compileIdentities, type OpenIdentities } from "./upstream-identities.ts";
 
 /** A configuration that cannot be run; every issue is in it. */
 export class ConfigurationError extends Error {
@@ -37,6 +40,11 @@ export interface Policy {
   readonly serverOptions: ServerOptions;
   /** Who requests are from. */
   readonly callers: CallerGate;
+  /** Whether TLS for this host and port passes as it is, and by which setting. */
+  unopened(authority: Authority): "sni-only" | "passthrough" | undefined;
+  /** Roots and client certificates of single hosts, and the sources that those are read from. */
+  readonly identities: OpenIdentities;
+  readonly identitySecrets: readonly SecretHandle[];
   /** True when a leaf may be made for a refused name, only to say why (I8). */
   mayExplain(host: Host): boolean;
 }
@@ -76,7 +84,12 @@ export function buildPolicy(config: Config, locate: Locate, options: PolicyOptio
       minted,
     },
   });
-  const issues = [...checkPassthrough(config, locate, config.file), ...built.issues];
+  const { identities, issues: identityIssues } = compileIdentities(config, {
+    sources,
+    locate,
+    file: config.file,
+  });
+  const issues = [...checkPassthrough(config, locate, config.file), ...identityIssues, ...built.issues];
   if (hasErrors(issues)) {
     sources.close();
     throw new ConfigurationError(issues);
@@ -89,6 +102,7 @@ export function buildPolicy(config: Config, locate: Locate, options: PolicyOptio
     sources,
     callers,
     hosts: built.hosts,
+    unopened: unopenedBy(config, built.passthrough),
     serverOptions: {
       limits,
       deadlines,
@@ -96,6 +110,8 @@ export function buildPolicy(config: Config, locate: Locate, options: PolicyOptio
       bodyMs: timeouts.clientBodyMs,
       idleMs: timeouts.clientIdleMs,
     },
+    identities: identities.open(env, (message, fields) => logger.warn(message, fields)),
+    identitySecrets: identities.secrets,
     mayExplain: explainBudget(config.tls.explainDenials),
   };
 }
@@ -114,4 +130,10 @@ function callersOf(config: Config, { env, authenticate }: PolicyOptions): Caller
     ]);
   }
   return callerGate({ keys, required: config.proxy.requireCaller });
+}
+
+function unopenedBy({ tls }: Config, passthrough: Rules): Policy["unopened"] {
+  if (tls.mode === "sni-only") return () => "sni-only";
+  if (passthrough.size === 0) return () => undefined;
+  return (authority) => (passthrough.admits(authority, undefined) ? "passthrough" : undefined);
 }

@@ -10,6 +10,7 @@ import { listenTunnel } from "../listeners/tunnel.ts";
 import type { DnsServer } from "../listeners/dns/server.ts";
 import { type Logger, resolveFormat } from "../log/logger.ts";
 import type { Transform } from "../pipeline/types.ts";
+import type { SecretHandle } from "../sources/types.ts";
 import { LeafStore } from "../tls/leaf.ts";
 import { upstreamContext } from "../tls/roots.ts";
 import { Upstream, upstreamOptions } from "../upstream/index.ts";
@@ -48,7 +49,7 @@ export class Proxy {
   readonly #policyOptions: PolicyOptions;
   readonly #audit: LineAuditSink;
   readonly #upstream: Upstream;
-  readonly #leaves: LeafStore;
+  readonly #leaves: LeafStore | undefined;
   readonly #connections: Connections;
   readonly #listeners: readonly Listener[];
   readonly #dns: DnsServer | undefined;
@@ -63,7 +64,7 @@ export class Proxy {
     addresses: BoundAddresses;
     audit: LineAuditSink;
     upstream: Upstream;
-    leaves: LeafStore;
+    leaves: LeafStore | undefined;
     connections: Connections;
     listeners: readonly Listener[];
     dns: DnsServer | undefined;
@@ -91,18 +92,20 @@ export class Proxy {
    */
   static async start(config: Config, options: ProxyOptions): Promise<Proxy> {
     const { logger, env } = options;
-    const leaves = new LeafStore(options.ca, {
-      cacheSize: config.tls.certCacheSize,
-      expiryHours: config.tls.leafCertExpiryHours,
-    });
+    const leaves = leavesOf(config, options);
     const connections = new Connections(config.proxy.limits.maxConnections);
     const listeners: Listener[] = [];
     const roots = upstreamContext({ upstreamCa: config.tls.upstreamCa, env });
     const upstream = new Upstream(
-      upstreamOptions(config, roots, () => [
-        ...listeners.map(({ ip, port }) => ({ address: ip, port })),
-        ...(options.ownAddresses?.() ?? []),
-      ]),
+      upstreamOptions(
+        config,
+        roots,
+        () => [
+          ...listeners.map(({ ip, port }) => ({ address: ip, port })),
+          ...(options.ownAddresses?.() ?? []),
+        ],
+        (authority, certificate) => holder.policy.identities.identityOf?.(authority, certificate),
+      ),
     );
     const mints = new MintCounts();
     const policyOptions: PolicyOptions = {
@@ -132,7 +135,8 @@ export class Proxy {
         const listener = await bind(at, context);
         listeners.push(listener);
         addresses[name] = listener.address;
-        logger.info(`${name} proxy starting`, { addr: listener.address });
+        const mode = name === "https" && leaves === undefined ? " (sni-only)" : "";
+        logger.info(`${name} proxy starting${mode}`, { addr: listener.address });
       }
       dns = await startDns(config, context, listeners, logger);
       if (dns !== undefined) {
@@ -169,6 +173,11 @@ export class Proxy {
     return this.#holder.policy.pipeline.transforms;
   }
 
+  /** Sources besides those of transforms: client certificates and their keys. */
+  get identitySecrets(): readonly SecretHandle[] {
+    return this.#holder.policy.identitySecrets;
+  }
+
   /** Whether every source has been asked once since the start, with whatever outcome. */
   get sourcesChecked(): boolean {
     return this.#sourcesChecked;
@@ -197,7 +206,7 @@ export class Proxy {
     old.pipeline.retire();
     old.sources.close();
     // Reads the credentials now, rather than when a request waits for them.
-    void policy.sources.check();
+    void policy.sources.check().then(() => policy.identities.check());
     const restart = keysForRestart(this.#started, config);
     const transforms = policy.pipeline.names;
     const { logger } = this.#options;
@@ -213,7 +222,7 @@ export class Proxy {
     return {
       connections: { open: size, accepted, limit },
       upstream: this.#upstream.stats(),
-      leaves: { size: this.#leaves.size, made: this.#leaves.made },
+      leaves: { size: this.#leaves?.size ?? 0, made: this.#leaves?.made ?? 0 },
       audit: { written, lost, waitingBytes, failing },
       dns: this.#dns?.stats,
       sources: this.#holder.policy.sources.status(),
@@ -237,7 +246,7 @@ export class Proxy {
     await this.#upstream.close();
     this.#holder.policy.pipeline.retire();
     this.#holder.policy.sources.close();
-    this.#leaves.close();
+    this.#leaves?.close();
     await this.#audit.close();
   }
 
@@ -250,6 +259,7 @@ export class Proxy {
     // The cache has a warning for each that fails.
     const check = this.#holder.policy.sources.check().then((failures) => {
       this.#sourcesChecked = true;
+      void this.#holder.policy.identities.check();
       return failures;
     });
     if (!this.#started.sources.requireAtStart) return;
@@ -260,6 +270,12 @@ export class Proxy {
       `sources.require_at_start: ${failures.map(({ name }) => name).join(", ")} could not be read`,
     );
   }
+}
+
+function leavesOf({ tls }: Config, { ca }: ProxyOptions): LeafStore | undefined {
+  if (tls.mode === "sni-only") return undefined;
+  if (ca === undefined) throw new Error("tls.mode: mitm needs a CA");
+  return new LeafStore(ca, { cacheSize: tls.certCacheSize, expiryHours: tls.leafCertExpiryHours });
 }
 
 /** What fails at start leaves nothing open. */

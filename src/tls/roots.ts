@@ -1,5 +1,5 @@
 // What the proxy trusts on its upstream leg, and what a workload has to trust besides our CA.
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
 import { pemBlocks } from "./ca.ts";
@@ -36,11 +36,52 @@ export function upstreamRoots(options: RootsOptions): string[] {
  * TLS 1.2 or newer. A certificate in the roots is trusted whether or not it signed itself, as Go and curl do.
  */
 export function upstreamContext(options: RootsOptions): SecureContext {
+  return contextFor(upstreamRoots(options), undefined);
+}
+
+/** A certificate for ourselves, with its private key; both PEM. */
+export interface ClientCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/**
+ * The context for hosts that trust or present something of their own.
+ * @param roots PEM texts
+ */
+export function contextFor(
+  roots: readonly string[],
+  certificate: ClientCertificate | undefined,
+): SecureContext {
   return createSecureContext({
-    ca: upstreamRoots(options),
+    ca: [...roots],
     minVersion: "TLSv1.2",
     allowPartialTrustChain: true,
+    ...certificate,
   });
+}
+
+/**
+ * What is wrong with a client certificate, or `undefined`; nothing of either text is in the answer (I14).
+ */
+export function certificateProblem({ cert, key }: ClientCertificate): string | undefined {
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(cert);
+  } catch {
+    return "the certificate is not a certificate in PEM";
+  }
+  let privateKey: KeyObject;
+  try {
+    privateKey = createPrivateKey(key);
+  } catch (error) {
+    const encrypted = (error as NodeJS.ErrnoException).code === "ERR_MISSING_PASSPHRASE";
+    return encrypted
+      ? "the key is encrypted; give it without a password"
+      : "the key is not a private key in PEM";
+  }
+  if (!certificate.checkPrivateKey(privateKey)) return "the key is not that of the certificate";
+  return undefined;
 }
 
 /** PEM text for a workload's SSL_CERT_FILE and the like: our CA, then everything that `options` trusts. */
@@ -54,7 +95,12 @@ function systemRoots(): string[] {
   return system.size > 0 ? [...system] : [...getCACertificates("bundled")];
 }
 
-function readRoots(path: string, setting: string): string[] {
+/**
+ * PEM texts of the certificates in a file.
+ * @param setting what named the file, for errors
+ * @throws {RootsError}
+ */
+export function readRoots(path: string, setting: string): string[] {
   let text: string;
   try {
     text = readFileSync(path, "latin1");

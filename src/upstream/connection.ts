@@ -1,15 +1,19 @@
 import type { Socket } from "node:net";
+import { type Authority, defaultPorts } from "../http/authority.ts";
 import type { Deadlines, Timed } from "../http/h1/deadlines.ts";
 import { H1Error } from "../http/h1/errors.ts";
 import { Output } from "../http/h1/output.ts";
 import { ResponseParser } from "../http/h1/parser.ts";
+import { chunkHeader, lastChunk, requestHeadText } from "../http/h1/write.ts";
 import type { Headers } from "../http/headers.ts";
 import type { ResponseHead } from "../http/message.ts";
 import { socketChannel } from "../http/socket-channel.ts";
 import type { Dialed } from "./dial.ts";
 import type { ClientExchange } from "./exchange.ts";
 import { failures } from "./failures.ts";
+import type { TlsIdentity } from "./identity.ts";
 import type { ForwardProxy } from "./forward-proxy.ts";
+import type { Leg } from "./leg.ts";
 import type { ConnectionInfo, UpstreamLimits, UpstreamTarget, UpstreamTimeouts } from "./types.ts";
 
 /** Whoever keeps the connections. */
@@ -33,12 +37,12 @@ export interface ConnectionOptions {
 const keepAliveMarginMs = 1000;
 
 /** One HTTP/1.1 connection to an upstream (RFC 9112 section 9.3): one exchange at a time, no pipelining. */
-export class UpstreamConnection implements Timed {
+export class UpstreamConnection implements Leg, Timed {
   deadline = Number.POSITIVE_INFINITY;
   readonly socket: Socket;
-  readonly output: Output;
+  readonly #output: Output;
   readonly timeouts: UpstreamTimeouts;
-  readonly httpProxy: ForwardProxy | undefined;
+  readonly #httpProxy: ForwardProxy | undefined;
   /** The pool's; connections with equal keys are interchangeable. */
   readonly key: string;
   info: ConnectionInfo;
@@ -57,10 +61,10 @@ export class UpstreamConnection implements Timed {
     const { socket, address, tls, httpProxy } = dialed;
     this.socket = socket;
     this.key = key;
-    this.httpProxy = httpProxy;
+    this.#httpProxy = httpProxy;
     this.timeouts = options.timeouts;
     this.info = { address, tls, reused: false };
-    this.output = new Output(socket);
+    this.#output = new Output(socket);
     this.#options = options;
     this.#idleMs = options.timeouts.idleMs;
     this.#parser = new ResponseParser(options.limits.h1, {
@@ -105,6 +109,33 @@ export class UpstreamConnection implements Timed {
     this.socket.destroy();
   }
 
+  get toProxy(): boolean {
+    return this.#httpProxy !== undefined;
+  }
+
+  sendHead({ request, target }: ClientExchange): void {
+    const { method, headers, framing } = request;
+    const proxy = this.#httpProxy;
+    if (proxy === undefined) this.#output.write(requestHeadText(method, request.target, headers, framing));
+    else {
+      const fields = headers.clone();
+      if (proxy.credentials) fields.set("Proxy-Authorization", proxy.credentials.basic());
+      const absolute = absoluteForm(target.authority, request.target);
+      this.#output.write(requestHeadText(method, absolute, fields, framing));
+    }
+  }
+
+  sendBody({ request }: ClientExchange, bytes: Uint8Array): boolean {
+    if (request.framing.kind !== "chunked") return this.#output.write(bytes);
+    this.#output.write(chunkHeader(bytes.length));
+    this.#output.write(bytes);
+    return this.#output.write("\r\n");
+  }
+
+  endBody({ request }: ClientExchange, trailers: Headers | undefined): void {
+    if (request.framing.kind === "chunked") this.#output.write(lastChunk(trailers));
+  }
+
   setReading(on: boolean): void {
     if (on) this.socket.resume();
     else this.socket.pause();
@@ -145,7 +176,7 @@ export class UpstreamConnection implements Timed {
   /** Ends HTTP here after a 101; what came behind its head goes back into the socket. */
   #giveAway(exchange: ClientExchange, head: ResponseHead, rest: Buffer): void {
     const { socket } = this;
-    this.output.flush();
+    this.#output.flush();
     this.#exchange = undefined;
     this.#options.deadlines.delete(this);
     socket.off("data", this.#onData);
@@ -233,6 +264,16 @@ function announcedIdleMs(headers: Headers): number {
 }
 
 /** Equal for targets whose exchanges may share a connection (I10). Only the last part may hold a space. */
-export function poolKey({ scheme, authority, partition }: UpstreamTarget): string {
-  return `${scheme} ${authority.text} ${partition}`;
+export function poolKey(
+  { scheme, authority, partition }: UpstreamTarget,
+  identity: TlsIdentity | undefined,
+): string {
+  if (identity === undefined) return `${scheme} ${authority.text} ${partition}`;
+  return `${scheme}#${identity.id} ${authority.text} ${partition}`;
+}
+
+/** RFC 9112 section 3.2.2, and 3.2.4 for `*`. */
+function absoluteForm({ text, port }: Authority, target: string): string {
+  const authority = port === defaultPorts.http ? text.slice(0, text.lastIndexOf(":")) : text;
+  return `http://${authority}${target === "*" ? "" : target}`;
 }

@@ -4,6 +4,7 @@ import { H1Error } from "../http/h1/errors.ts";
 import type { H1Limits } from "../http/h1/limits.ts";
 import { UpstreamError } from "./error.ts";
 import type { ChooseProxy, ForwardProxy } from "./forward-proxy.ts";
+import type { TlsIdentity } from "./identity.ts";
 import type { Denial, Guard } from "./guard.ts";
 import { ConnectRefusedError, openTunnel } from "./http-connect.ts";
 import { PrefaceClosedError } from "./preface.ts";
@@ -16,6 +17,8 @@ export interface DialOptions {
   /** `exchange`: for HTTP, with TLS where the scheme says so; `stream`: the same, for another protocol; `raw`: never TLS. */
   readonly mode: "exchange" | "stream" | "raw";
   readonly alpn: readonly string[];
+  /** For TLS with the upstream, where it has one of its own. */
+  readonly identity?: TlsIdentity | undefined;
   /** Nobody wants the connection any more. */
   readonly signal: AbortSignal | undefined;
   /** The operator named this destination: the deny list is not for it, only the proxy's own listeners are. */
@@ -167,7 +170,8 @@ export function createDialer(dialer: DialerOptions): Dial {
     if (scheme === "http" || options.mode === "raw") return dialed;
     const shaking = withDeadline(dialer.connectMs, options.signal, () => tlsTimeout(authority));
     try {
-      const handshake = { authority, alpn: options.alpn, signal: shaking.signal };
+      const { alpn, identity } = options;
+      const handshake = { authority, alpn, identity, signal: shaking.signal };
       const socket = await tlsClient.handshake(dialed.socket, handshake);
       return { ...dialed, socket, tls: socket.getProtocol() ?? undefined };
     } finally {
@@ -242,6 +246,7 @@ function connectFailure(error: Error, authority: Authority): UpstreamError {
     status: 502,
     message: `No connection to ${authority.text}: ${connectErrors[code] ?? "it failed"}.`,
     detail: error.message,
+    code,
   });
 }
 

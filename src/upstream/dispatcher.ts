@@ -1,17 +1,23 @@
 import { Agent, type buildConnector, type Dispatcher } from "undici";
 import { hostFromConfig, makeAuthority } from "../http/authority.ts";
 import type { Dial } from "./dial.ts";
+import type { IdentityOf } from "./identity.ts";
 
 const defaultPorts: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
 
 /**
  * An undici dispatcher for requests of the product's own, such as those to token endpoints and secret stores: same
  * resolver, roots and forward proxy as the exchanges of workloads (I11).
- * @param trusted the destinations were named by the operator, so they may be on this machine
+ * @param trusted the destinations were named by the operator, so they may be on this machine. No client certificate
+ *   is presented there: one may itself have to be fetched from such a place
  */
-export function createDispatcher(dial: Dial, trusted: boolean): Dispatcher {
+export function createDispatcher(
+  dial: Dial,
+  trusted: boolean,
+  identityOf: IdentityOf | undefined,
+): Dispatcher {
   const connect: buildConnector.connector = (options, settle) => {
-    dialFor(dial, options, trusted).then(
+    dialFor(dial, options, trusted, identityOf).then(
       (socket) => settle(null, socket),
       (error: Error) => settle(error, null),
     );
@@ -19,11 +25,19 @@ export function createDispatcher(dial: Dial, trusted: boolean): Dispatcher {
   return new Agent({ connect, pipelining: 1, allowH2: false });
 }
 
-async function dialFor(dial: Dial, options: buildConnector.Options, trusted: boolean) {
+async function dialFor(
+  dial: Dial,
+  options: buildConnector.Options,
+  trusted: boolean,
+  identityOf: IdentityOf | undefined,
+) {
   const host = hostFromConfig(options.hostname);
   const port = options.port === "" ? (defaultPorts[options.protocol] ?? 443) : Number(options.port);
-  const { socket } = await dial(options.protocol === "https:" ? "https" : "http", makeAuthority(host, port), {
+  const authority = makeAuthority(host, port);
+  const scheme = options.protocol === "https:" ? "https" : "http";
+  const { socket } = await dial(scheme, authority, {
     mode: "stream",
+    identity: scheme === "https" ? await identityOf?.(authority, !trusted) : undefined,
     alpn: ["http/1.1"],
     signal: undefined,
     trusted,

@@ -11,6 +11,8 @@ export interface UpstreamFailure {
   readonly message: string;
   /** For the operator's audit; may hold addresses, never a credential. */
   readonly detail?: string | undefined;
+  /** The system's word for it, such as `ECONNREFUSED`. */
+  readonly code?: string | undefined;
 }
 
 /** Why an exchange with an upstream, or a connection to it, failed. */
@@ -20,6 +22,7 @@ export class UpstreamError extends Error {
   readonly leg: Leg;
   readonly status: number;
   readonly detail: string | undefined;
+  readonly code: string | undefined;
 
   constructor(failure: UpstreamFailure) {
     super(failure.message);
@@ -27,5 +30,6 @@ export class UpstreamError extends Error {
     this.leg = failure.leg;
     this.status = failure.status;
     this.detail = failure.detail;
+    this.code = failure.code;
   }
 }

@@ -1,13 +1,12 @@
-import { type Authority, defaultPorts } from "../http/authority.ts";
 import { Body, BodyAbortedError, type BodySink, type BodySource } from "../http/body.ts";
 import type { Channel } from "../http/channel.ts";
-import { chunkHeader, lastChunk, requestHeadText } from "../http/h1/write.ts";
 import type { Headers } from "../http/headers.ts";
 import { switchesTo } from "../http/hop-by-hop.ts";
 import type { ResponseHead } from "../http/message.ts";
-import type { UpstreamConnection } from "./connection.ts";
 import { UpstreamError } from "./error.ts";
 import { failures } from "./failures.ts";
+import type { TlsIdentity } from "./identity.ts";
+import type { Leg } from "./leg.ts";
 import type { UpstreamExchange, UpstreamHandlers, UpstreamRequest, UpstreamTarget } from "./types.ts";
 
 /** RFC 9110 section 9.2.2: what may be sent twice. */
@@ -24,14 +23,18 @@ const pieceSize = 64 * 1024;
 export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
   readonly target: UpstreamTarget;
   readonly request: UpstreamRequest;
+  /** What TLS is made with, where the host has an identity of its own. */
+  identity: TlsIdentity | undefined;
   /** Aborts the dialling that is done for it, where there is any. */
   dialing: AbortController | undefined;
   readonly #handlers: UpstreamHandlers;
-  #connection: UpstreamConnection | undefined;
+  #leg: Leg | undefined;
   #over = false;
   /** In {@link begin}, so probably in `send`, whose caller does not have the exchange yet. */
   #beginning = false;
   #cancelled = false;
+  /** It was sent before, in vain. */
+  #repeated = false;
 
   #bodyStarted = false;
   /** All of the request was written. */
@@ -77,18 +80,18 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     this.#over = true;
     this.#waiting = [];
     this.#stopRequest();
-    if (this.#connection) this.#connection.destroy();
+    if (this.#leg) this.#leg.destroy();
     else this.dialing?.abort(new BodyAbortedError("the client went away"));
   }
 
   // The connection drives it.
 
   /** Sends the request; its bytes leave at the end of this turn of the event loop. */
-  begin(connection: UpstreamConnection): void {
-    this.#connection = connection;
+  begin(leg: Leg): void {
+    this.#leg = leg;
     this.#beginning = true;
     try {
-      this.#sendHead(connection, this.#headText(connection));
+      this.#send(leg);
     } catch (error) {
       this.fail(failures.unsendable(error));
     }
@@ -96,11 +99,15 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     this.#arm();
   }
 
-  /** The connection ended or broke before the response was complete. */
-  onLost(error: UpstreamError, anyByte: boolean): "retry" | "failed" {
-    const connection = this.#connection;
-    if (connection?.info.reused && !anyByte && this.#repeatable && !this.#over) {
-      this.#connection = undefined;
+  /**
+   * The connection ended or broke before the response was complete.
+   * @param unprocessed the upstream says that it has not looked at the request (RFC 9113 section 8.7)
+   */
+  onLost(error: UpstreamError, anyByte: boolean, unprocessed = false): "retry" | "failed" {
+    const stale = this.#leg?.info.reused === true && !anyByte && idempotent.has(this.request.method);
+    if ((stale || unprocessed) && !this.#repeated && this.#bodyIsWhole && !this.#over) {
+      this.#repeated = true;
+      this.#leg = undefined;
       this.requestDone = false;
       this.#waits = false;
       this.#blocked = false;
@@ -110,9 +117,9 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     return "failed";
   }
 
-  get #repeatable(): boolean {
-    const { method, framing, body } = this.request;
-    if (!idempotent.has(method)) return false;
+  /** All of the body can be sent from its beginning. */
+  get #bodyIsWhole(): boolean {
+    const { framing, body } = this.request;
     return framing.kind === "none" || body.bytes !== undefined || !this.#bodyStarted;
   }
 
@@ -121,7 +128,7 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     if (this.#over) return;
     this.#over = true;
     this.#stopRequest();
-    this.#connection?.destroy();
+    this.#leg?.destroy();
     if (this.#head === undefined) this.#report(error);
     else {
       this.#error = error;
@@ -131,10 +138,10 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
 
   onHead(head: ResponseHead): void {
     if (this.#over) return;
-    const connection = this.#connection as UpstreamConnection;
+    const leg = this.#leg as Leg;
     if (head.status === 101) this.#onSwitching(head);
     else if (head.status < 200) this.#onInterim(head);
-    else if (head.status === 407 && connection.httpProxy !== undefined) {
+    else if (head.status === 407 && leg.toProxy) {
       this.fail(failures.proxyCredentials(this.target));
     } else {
       this.#waits = false;
@@ -142,15 +149,15 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
       const { framing } = head;
       this.length = framing.kind === "length" ? framing.length : undefined;
       const hasBody = framing.kind !== "none" && this.length !== 0;
-      this.#handlers.onResponse(head, hasBody ? Body.from(this) : Body.empty(), connection.info);
+      this.#handlers.onResponse(head, hasBody ? Body.from(this) : Body.empty(), leg.info);
       this.#arm();
     }
   }
 
   /** The connection is HTTP no more, and belongs to whoever asked for that. */
   onSwitched(head: ResponseHead, channel: Channel): void {
-    const { info } = this.#connection as UpstreamConnection;
-    this.#connection = undefined;
+    const { info } = this.#leg as Leg;
+    this.#leg = undefined;
     this.#over = true;
     this.#handlers.onUpgrade?.(head, channel, info);
   }
@@ -163,7 +170,7 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
 
   /** The response is complete, and the connection not ours any more. */
   onEnd(trailers: Headers | undefined): void {
-    this.#connection = undefined;
+    this.#leg = undefined;
     this.#ended = true;
     this.#trailers = trailers;
     if (this.#over) return;
@@ -198,23 +205,17 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
   // The request's body comes in here.
 
   write(bytes: Uint8Array): boolean {
-    const connection = this.#connection;
-    if (this.#over || connection === undefined) return false;
+    const leg = this.#leg;
+    if (this.#over || leg === undefined) return false;
     if (bytes.length === 0) return !this.#blocked;
-    const { output } = connection;
-    let ready: boolean;
-    if (this.request.framing.kind === "chunked") {
-      output.write(chunkHeader(bytes.length));
-      output.write(bytes);
-      ready = output.write("\r\n");
-    } else {
+    if (this.request.framing.kind === "length") {
       this.#left -= bytes.length;
       if (this.#left < 0) {
         this.fail(failures.requestBody(new BodyAbortedError("the request body is longer than it announced")));
         return false;
       }
-      ready = output.write(bytes);
     }
+    const ready = leg.sendBody(this, bytes);
     if (ready === this.#blocked || this.#head !== undefined) {
       this.#blocked = !ready;
       this.#arm();
@@ -223,13 +224,13 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
   }
 
   end(trailers: Headers | undefined): void {
-    const connection = this.#connection;
-    if (this.#over || connection === undefined) return;
-    if (this.request.framing.kind === "chunked") connection.output.write(lastChunk(trailers));
-    else if (this.#left > 0) {
+    const leg = this.#leg;
+    if (this.#over || leg === undefined) return;
+    if (this.request.framing.kind === "length" && this.#left > 0) {
       this.fail(failures.requestBody(new BodyAbortedError("the request body is shorter than it announced")));
       return;
     }
+    leg.endBody(this, trailers);
     this.requestDone = true;
     this.#blocked = false;
     this.#arm();
@@ -254,26 +255,24 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     this.#setPaused(false);
   }
 
-  #sendHead(connection: UpstreamConnection, text: string): void {
+  #send(leg: Leg): void {
     const { framing, body, expectContinue } = this.request;
     if (framing.kind === "none" || (framing.kind === "length" && framing.length === 0)) {
+      leg.sendHead(this, true);
       this.requestDone = true;
-      connection.output.write(text);
-    } else if (expectContinue) {
-      this.#waits = true;
-      connection.output.write(text);
-    } else if (
+      return;
+    }
+    leg.sendHead(this, false);
+    if (expectContinue) this.#waits = true;
+    else if (
       framing.kind === "length" &&
       body.bytes?.length === framing.length &&
       framing.length <= pieceSize
     ) {
+      leg.sendBody(this, body.bytes);
+      leg.endBody(this, body.trailers);
       this.requestDone = true;
-      connection.output.write(text);
-      connection.output.write(body.bytes);
-    } else {
-      connection.output.write(text);
-      this.#startBody();
-    }
+    } else this.#startBody();
   }
 
   #report(error: UpstreamError): void {
@@ -328,40 +327,25 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     else this.switching = head;
   }
 
-  #headText(connection: UpstreamConnection): string {
-    const { method, target, headers, framing } = this.request;
-    const { httpProxy } = connection;
-    if (httpProxy === undefined) return requestHeadText(method, target, headers, framing);
-    const fields = headers.clone();
-    if (httpProxy.credentials) fields.set("Proxy-Authorization", httpProxy.credentials.basic());
-    return requestHeadText(method, absoluteForm(this.target.authority, target), fields, framing);
-  }
-
   #setPaused(paused: boolean): void {
-    const connection = this.#connection;
-    if (this.#paused === paused || connection === undefined || this.#over) return;
+    const leg = this.#leg;
+    if (this.#paused === paused || leg === undefined || this.#over) return;
     this.#paused = paused;
-    connection.setReading(!paused);
+    leg.setReading(!paused);
     this.#arm();
   }
 
   /** Says what is waited for from now on, and for how long. */
   #arm(): void {
-    const connection = this.#connection;
-    if (connection === undefined || this.#over) return;
-    const { timeouts } = connection;
+    const leg = this.#leg;
+    if (leg === undefined || this.#over) return;
+    const { timeouts } = leg;
     let ms = Number.POSITIVE_INFINITY;
     if (this.#head !== undefined) {
       if (!this.#paused) ms = timeouts.bodyMs;
     } else if (this.#waits) ms = timeouts.continueMs;
     else if (this.requestDone) ms = timeouts.responseHeaderMs;
     else if (this.#blocked) ms = timeouts.bodyMs;
-    connection.deadline = performance.now() + ms;
+    leg.deadline = performance.now() + ms;
   }
-}
-
-/** RFC 9112 section 3.2.2, and 3.2.4 for `*`. */
-function absoluteForm({ text, port }: Authority, target: string): string {
-  const authority = port === defaultPorts.http ? text.slice(0, text.lastIndexOf(":")) : text;
-  return `http://${authority}${target === "*" ? "" : target}`;
 }

@@ -27,7 +27,7 @@ export const failures = {
     });
   },
 
-  invalid(target: UpstreamTarget, error: H1Error): UpstreamError {
+  invalid(target: UpstreamTarget, error: Pick<Error, "message">): UpstreamError {
     return invalid(target, error.message);
   },
 
@@ -53,6 +53,17 @@ export const failures = {
       status: 502,
       message: `${target.authority.text} closed the connection ${when}.`,
       detail: error?.message,
+    });
+  },
+
+  /** @param message says with which code */
+  reset(target: UpstreamTarget, message: string): UpstreamError {
+    return new UpstreamError({
+      reason: "upstream_closed",
+      leg: "response",
+      status: 502,
+      message: `${target.authority.text} cut off the exchange.`,
+      detail: message,
     });
   },
 

@@ -3,10 +3,13 @@ import { connect, createSecureContext, type SecureContext, type TLSSocket } from
 import { LRUCache } from "lru-cache";
 import type { Authority } from "../http/authority.ts";
 import { UpstreamError } from "./error.ts";
+import type { TlsIdentity } from "./identity.ts";
 
 export interface HandshakeOptions {
   readonly authority: Authority;
   readonly alpn: readonly string[];
+  /** In place of the roots that hold for all hosts. */
+  readonly identity?: TlsIdentity | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -35,8 +38,10 @@ export function createTlsClient(secureContext: SecureContext | undefined): TlsCl
     get resumed() {
       return resumed;
     },
-    handshake(plain, { authority, alpn, signal }) {
-      const session = sessions.get(authority.text);
+    handshake(plain, { authority, alpn, identity, signal }) {
+      // A session speaks for the client certificate it was made with, too.
+      const key = identity === undefined ? authority.text : `${authority.text} ${identity.id}`;
+      const session = sessions.get(key);
       return new Promise((resolve, reject) => {
         if (signal.aborted) {
           plain.destroy();
@@ -47,7 +52,7 @@ export function createTlsClient(secureContext: SecureContext | undefined): TlsCl
         plain.on("error", ignore);
         const socket = connect({
           socket: plain,
-          secureContext: context,
+          secureContext: identity?.context ?? context,
           // Says so even where NODE_TLS_REJECT_UNAUTHORIZED=0 is in the environment.
           rejectUnauthorized: true,
           // RFC 6066 section 3: no address in server_name. The certificate must then have the address.
@@ -58,7 +63,7 @@ export function createTlsClient(secureContext: SecureContext | undefined): TlsCl
         });
         const fail = (error: Error): void => {
           signal.removeEventListener("abort", onAbort);
-          sessions.delete(authority.text);
+          sessions.delete(key);
           socket.destroy();
           reject(error);
         };
@@ -69,7 +74,7 @@ export function createTlsClient(secureContext: SecureContext | undefined): TlsCl
         socket.on("error", onError);
         socket.on("close", onClose);
         // TLS 1.3 sends its tickets after the handshake, as often as it likes.
-        socket.on("session", (ticket) => sessions.set(authority.text, ticket));
+        socket.on("session", (ticket) => sessions.set(key, ticket));
         socket.once("secureConnect", () => {
           signal.removeEventListener("abort", onAbort);
           socket.off("error", onError);

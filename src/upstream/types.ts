@@ -1,4 +1,4 @@
-import type { Duplex } from "node:stream";
+import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
 import type { Authority } from "../http/authority.ts";
 import type { Body } from "../http/body.ts";
@@ -7,6 +7,7 @@ import type { H1Limits } from "../http/h1/limits.ts";
 import type { Headers } from "../http/headers.ts";
 import type { Framing, ResponseHead } from "../http/message.ts";
 import type { UpstreamError } from "./error.ts";
+import type { IdentityOf } from "./identity.ts";
 
 /** Where an exchange goes. */
 export interface UpstreamTarget {
@@ -14,6 +15,8 @@ export interface UpstreamTarget {
   readonly authority: Authority;
   /** Exchanges of different callers never share a connection (I10); equal text, equal caller. */
   readonly partition: string;
+  /** False for callers who may not be vouched for with a client certificate. */
+  readonly clientCertificate?: boolean;
 }
 
 /** A request as it goes on the wire. */
@@ -27,6 +30,10 @@ export interface UpstreamRequest {
   readonly framing: Framing;
   /** The body waits for 100 (Continue); the field itself is among the headers. */
   readonly expectContinue: boolean;
+  /** The client speaks HTTP/2, so the upstream is offered it too. */
+  readonly http2?: boolean;
+  /** Lower-cased names of fields that hold a credential. */
+  readonly credentials?: ReadonlySet<string> | undefined;
   /**
    * Protocol that `Upgrade` among the headers asks for, in lower case. A 101 to it is the answer of an upstream that
    * agrees; it goes out over HTTP/1.1 whatever else the upstream speaks (RFC 9110 section 7.8).
@@ -76,7 +83,7 @@ export interface ConnectOptions {
 /** A connection for whatever is spoken on it. */
 export interface RawConnection {
   /** May be paused, with bytes of the peer in it: pipe it, or listen and `resume()`. */
-  readonly socket: Duplex;
+  readonly socket: Socket;
   readonly info: ConnectionInfo;
 }
 
@@ -127,8 +134,12 @@ export interface UpstreamOptions {
   readonly forwardProxy: ForwardProxyOptions;
   /** Roots that upstreams are verified against; `undefined` means node's. */
   readonly secureContext: SecureContext | undefined;
+  /** For hosts with roots or a client certificate of their own; none have where it is absent. */
+  readonly identityOf?: IdentityOf | undefined;
   readonly timeouts: UpstreamTimeouts;
   readonly limits: UpstreamLimits;
+  /** Which requests may go out as HTTP/2: those of HTTP/2 clients, all, or none. */
+  readonly http2?: "auto" | "always" | "off";
   /** Asked whenever a connection is made, because listeners come and go. */
   ownAddresses(): readonly OwnAddress[];
 }

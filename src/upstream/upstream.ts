@@ -8,6 +8,7 @@ import { ClientExchange } from "./exchange.ts";
 import { failures } from "./failures.ts";
 import { createChooser } from "./forward-proxy.ts";
 import { createGuard } from "./guard.ts";
+import type { IdentityOf } from "./identity.ts";
 import { Pool } from "./pool.ts";
 import { createResolver, type Resolver } from "./resolver.ts";
 import { createTlsClient, type TlsClient } from "./tls-client.ts";
@@ -38,6 +39,7 @@ export class Upstream {
   readonly #resolver: Resolver;
   readonly #tlsClient: TlsClient;
   readonly #dial: Dial;
+  readonly #identityOf: IdentityOf | undefined;
   readonly #pool: Pool;
   readonly #connectionOptions: ConnectionOptions;
   readonly #connections = new Set<UpstreamConnection>();
@@ -68,8 +70,9 @@ export class Upstream {
       limits: limits.h1,
     });
     this.#pool = new Pool(limits);
-    this.dispatcher = createDispatcher(this.#dial, false);
-    this.operatorDispatcher = createDispatcher(this.#dial, true);
+    this.#identityOf = options.identityOf;
+    this.dispatcher = createDispatcher(this.#dial, false, this.#identityOf);
+    this.operatorDispatcher = createDispatcher(this.#dial, true, this.#identityOf);
     this.#connectionOptions = {
       timeouts,
       limits,
@@ -95,16 +98,8 @@ export class Upstream {
       process.nextTick(() => exchange.fail(failures.closing()));
       return exchange;
     }
-    // What becomes another protocol is lost to the pool anyway, and is not for a forward proxy to understand.
-    if (request.upgrade !== undefined) {
-      this.#dialFor(exchange, "stream");
-      return exchange;
-    }
-    const connection = this.#pool.take(poolKey(target));
-    if (connection !== undefined) {
-      this.#reused++;
-      connection.start(exchange);
-    } else this.#dialFor(exchange);
+    if (this.#identityOf === undefined || target.scheme === "http") this.#start(exchange);
+    else this.#identify(exchange, this.#identityOf);
     return exchange;
   }
 
@@ -114,9 +109,14 @@ export class Upstream {
    */
   async connect(target: UpstreamTarget, options: ConnectOptions = {}): Promise<RawConnection> {
     if (this.#closing) throw failures.closing();
+    const raw = options.raw === true;
+    const ownTls = target.scheme === "https" && !raw;
     const { socket, address, tls } = await this.#counted(target, {
-      mode: options.raw === true ? "raw" : "stream",
+      mode: raw ? "raw" : "stream",
       alpn: options.alpn ?? http1,
+      identity: ownTls
+        ? await this.#identityOf?.(target.authority, target.clientCertificate !== false)
+        : undefined,
       signal: options.signal,
     });
     return { socket, info: { address, tls, reused: false } };
@@ -155,13 +155,57 @@ export class Upstream {
     void Promise.allSettled([this.dispatcher.destroy(), this.operatorDispatcher.destroy()]);
   }
 
+  /** Finds out what TLS is made with, before a connection is chosen (I10); mostly that is known already. */
+  #identify(exchange: ClientExchange, identityOf: IdentityOf): void {
+    const { authority, clientCertificate } = exchange.target;
+    let identity: ReturnType<IdentityOf>;
+    try {
+      identity = identityOf(authority, clientCertificate !== false);
+    } catch (error) {
+      process.nextTick(() => exchange.fail(asUpstreamError(error)));
+      return;
+    }
+    if (!(identity instanceof Promise)) {
+      exchange.identity = identity;
+      this.#start(exchange);
+      return;
+    }
+    this.#dialing++;
+    void identity
+      .then(
+        (known) => {
+          exchange.identity = known;
+          if (!exchange.over) this.#start(exchange);
+        },
+        (error: unknown) => exchange.fail(asUpstreamError(error)),
+      )
+      .finally(() => {
+        this.#dialing--;
+        this.#resolveIfClosed();
+      });
+  }
+
+  #start(exchange: ClientExchange): void {
+    // What becomes another protocol is lost to the pool anyway, and is not for a forward proxy to understand.
+    if (exchange.request.upgrade !== undefined) {
+      this.#dialFor(exchange, "stream");
+      return;
+    }
+    const connection = this.#pool.take(poolKey(exchange.target, exchange.identity));
+    if (connection !== undefined) {
+      this.#reused++;
+      connection.start(exchange);
+    } else this.#dialFor(exchange);
+  }
+
   #dialFor(exchange: ClientExchange, mode: "exchange" | "stream" = "exchange"): void {
     const dialing = new AbortController();
     exchange.dialing = dialing;
-    const dial = this.#counted(exchange.target, { mode, alpn: http1, signal: dialing.signal });
+    const { target, identity } = exchange;
+    const dial = this.#counted(target, { mode, alpn: http1, identity, signal: dialing.signal });
     void dial.then(
       (dialed) => {
-        const connection = new UpstreamConnection(dialed, poolKey(exchange.target), this.#connectionOptions);
+        const connection = new UpstreamConnection(dialed, poolKey(target, identity), this.#connectionOptions);
         this.#connections.add(connection);
         if (exchange.over) this.#pool.settle(connection);
         else connection.start(exchange);

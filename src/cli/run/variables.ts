@@ -2,6 +2,7 @@ import { signingVariables } from "../../callers/keys.ts";
 import { variablesOf } from "../../config/environment.ts";
 import { configKeys } from "../../config/schema.ts";
 import type { Config, TransformEntry } from "../../config/types.ts";
+import type { SecretHandle } from "../../sources/types.ts";
 import type { Transform } from "../../pipeline/types.ts";
 import { shapedPlaceholder } from "../../tools/shaped-placeholder.ts";
 
@@ -49,11 +50,16 @@ function textOf(value: unknown): string | undefined {
  * Variables that the child must not have: what sources and mechanisms read, and what configures the proxy itself,
  * which may hold the password of a proxy further on (attack 51).
  */
-export function withheldVariables(config: Config, transforms: readonly Transform[]): Set<string> {
+export function withheldVariables(
+  config: Config,
+  transforms: readonly Transform[],
+  others: readonly SecretHandle[],
+): Set<string> {
   const withheld = new Set(["IRON_PROXY_TOKEN", config.management.apiKeyEnv, ...signingVariables]);
   for (const { secrets = [], variables = [] } of transforms) {
     for (const name of [...variables, ...secrets.flatMap((handle) => handle.variables)]) withheld.add(name);
   }
+  for (const { variables } of others) for (const name of variables) withheld.add(name);
   for (const key of configKeys()) for (const name of variablesOf(key)) withheld.add(name);
   return withheld;
 }
