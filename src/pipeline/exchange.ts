@@ -77,6 +77,11 @@ export class ExchangeState implements Exchange {
     return this.#claims?.has(place) ?? false;
   }
 
+  /** Places that credentials were put in, as {@link claim} names them. */
+  get claims(): ReadonlySet<string> | undefined {
+    return this.#claims;
+  }
+
   attachable(): Rejection | undefined {
     if (this.scheme === "http" && !this.#plaintextCredentials && !isLoopbackHost(this.authority.host)) {
       return { kind: "reject", status: 403, reason: "plaintext_upstream" };

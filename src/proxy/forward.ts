@@ -223,6 +223,8 @@ class Flow implements UpstreamHandlers {
         framing: this.#handshake === undefined ? requestFraming(head.framing, request.body) : noBody,
         upgrade: this.#handshake === undefined ? undefined : "websocket",
         expectContinue: head.expectContinue && request.body.bytes === undefined,
+        http2: head.version === 20,
+        credentials: exchange.claims,
       },
       this,
     );

@@ -3,6 +3,7 @@ import type { Framing } from "../http/message.ts";
 import type { ExchangeState } from "../pipeline/exchange.ts";
 
 export const noBody: Framing = { kind: "none" };
+const emptyBody: Framing = { kind: "length", length: 0 };
 
 /** How the request's body is framed upstream: as it came, unless a transform holds all of it. */
 export function requestFraming(incoming: Framing, body: Body): Framing {
@@ -17,7 +18,8 @@ export function requestFraming(incoming: Framing, body: Body): Framing {
 
 /** How the answer is framed for the client. What ended with the upstream's connection becomes chunked: a cut shows. */
 export function responseFraming(upstream: Framing, body: Body, clientVersion: number): Framing {
-  if (upstream.kind === "none") return upstream;
+  // HTTP/2 ends an answer without a body by its head alone, which HTTP/1.1 cannot.
+  if (upstream.kind === "none") return clientVersion < 20 ? emptyBody : upstream;
   const length = body.length;
   if (length !== undefined && body.trailers === undefined) return { kind: "length", length };
   return clientVersion < 11 ? { kind: "close" } : { kind: "chunked" };

@@ -1,3 +1,4 @@
+import type { TLSSocket } from "node:tls";
 import type { Dispatcher } from "undici";
 import { Deadlines } from "../http/h1/deadlines.ts";
 import { type ConnectionOptions, poolKey, UpstreamConnection } from "./connection.ts";
@@ -8,7 +9,9 @@ import { ClientExchange } from "./exchange.ts";
 import { failures } from "./failures.ts";
 import { createChooser } from "./forward-proxy.ts";
 import { createGuard } from "./guard.ts";
-import type { IdentityOf } from "./identity.ts";
+import { H2Connection, type H2ConnectionOptions } from "./h2-connection.ts";
+import { H2Pool } from "./h2-pool.ts";
+import type { IdentityOf, TlsIdentity } from "./identity.ts";
 import { Pool } from "./pool.ts";
 import { createResolver, type Resolver } from "./resolver.ts";
 import { createTlsClient, type TlsClient } from "./tls-client.ts";
@@ -24,6 +27,8 @@ import type {
 } from "./types.ts";
 
 const http1 = ["http/1.1"];
+const http2 = ["h2", "http/1.1"];
+const onlyHttp2 = ["h2"];
 /** How long a resolved name is kept, in milliseconds. */
 const keepNamesMs = 2000;
 
@@ -43,6 +48,10 @@ export class Upstream {
   readonly #pool: Pool;
   readonly #connectionOptions: ConnectionOptions;
   readonly #connections = new Set<UpstreamConnection>();
+  readonly #h2Pool: H2Pool;
+  readonly #h2Options: H2ConnectionOptions;
+  readonly #h2Connections = new Set<H2Connection>();
+  readonly #http2: NonNullable<UpstreamOptions["http2"]>;
   #dialing = 0;
   #dialed = 0;
   #reused = 0;
@@ -73,16 +82,33 @@ export class Upstream {
     this.#identityOf = options.identityOf;
     this.dispatcher = createDispatcher(this.#dial, false, this.#identityOf);
     this.operatorDispatcher = createDispatcher(this.#dial, true, this.#identityOf);
+    const deadlines = new Deadlines();
     this.#connectionOptions = {
       timeouts,
       limits,
-      deadlines: new Deadlines(),
+      deadlines,
       owner: {
         onIdle: (connection) => this.#pool.settle(connection),
         onGone: (connection) => this.#forget(connection),
         onRetry: (exchange) => {
           this.#retried++;
           this.#dialFor(exchange);
+        },
+      },
+    };
+    this.#http2 = options.http2 ?? "off";
+    this.#h2Pool = new H2Pool(limits.idleTotal);
+    this.#h2Options = {
+      timeouts,
+      limits,
+      deadlines,
+      owner: {
+        onIdle: (connection) => this.#restH2(connection),
+        onGoingAway: (connection) => this.#h2Pool.remove(connection),
+        onGone: (connection) => this.#forgetH2(connection),
+        onRetry: (exchange) => {
+          this.#retried++;
+          this.#start(exchange);
         },
       },
     };
@@ -124,9 +150,10 @@ export class Upstream {
 
   stats(): UpstreamStats {
     const { idle, settling } = this.#pool;
+    const h2Idle = this.#h2Pool.idle;
     return {
-      active: this.#connections.size - idle - settling,
-      idle,
+      active: this.#connections.size - idle - settling + this.#h2Connections.size - h2Idle,
+      idle: idle + h2Idle,
       dialing: this.#dialing,
       dialed: this.#dialed,
       reused: this.#reused,
@@ -139,6 +166,7 @@ export class Upstream {
   async close(): Promise<void> {
     this.#closing ??= Promise.withResolvers();
     this.#pool.close();
+    for (const connection of this.#h2Pool.connections) connection.retire();
     this.#resolveIfClosed();
     await Promise.all([this.#closing.promise, this.dispatcher.close(), this.operatorDispatcher.close()]);
     this.#resolver.close();
@@ -150,6 +178,7 @@ export class Upstream {
     this.#closing ??= Promise.withResolvers();
     this.#pool.close();
     for (const connection of this.#connections) connection.destroy();
+    for (const connection of this.#h2Connections) connection.destroy();
     this.#resolver.close();
     // They say only that they are destroyed, which is what was asked for.
     void Promise.allSettled([this.dispatcher.destroy(), this.operatorDispatcher.destroy()]);
@@ -191,11 +220,81 @@ export class Upstream {
       this.#dialFor(exchange, "stream");
       return;
     }
-    const connection = this.#pool.take(poolKey(exchange.target, exchange.identity));
+    const key = poolKey(exchange.target, exchange.identity);
+    const offersH2 = this.#offersH2(exchange);
+    const shared = offersH2 ? this.#h2Pool.take(key) : undefined;
+    const connection = shared ?? this.#pool.take(key);
     if (connection !== undefined) {
       this.#reused++;
       connection.start(exchange);
-    } else this.#dialFor(exchange);
+    } else if (offersH2) this.#dialShared(exchange, key);
+    else this.#dialFor(exchange);
+  }
+
+  /** HTTP/1.1 keeps the casing of names and is what a client of HTTP/1.1 expects to meet, where there is a choice. */
+  #offersH2({ target, request, identity }: ClientExchange): boolean {
+    if (this.#http2 === "off" || target.scheme === "http") return false;
+    if (this.#http2 === "always" || request.http2 === true) return true;
+    return this.#h2Pool.spoken(originKey(target, identity)) === "only h2";
+  }
+
+  /** Makes one connection for all who ask while it is being made, unless the upstream is known not to share any. */
+  #dialShared(exchange: ClientExchange, key: string): void {
+    const origin = originKey(exchange.target, exchange.identity);
+    const spoken = this.#h2Pool.spoken(origin);
+    const single = spoken !== "http/1.1";
+    if (single && this.#h2Pool.join(key, exchange)) return;
+    const dialing = new AbortController();
+    exchange.dialing = dialing;
+    const { target, identity } = exchange;
+    const alpn = spoken === "only h2" ? onlyHttp2 : http2;
+    const dial = this.#counted(target, { mode: "exchange", alpn, identity, signal: dialing.signal });
+    void dial.then(
+      (dialed) => {
+        const others = single ? this.#h2Pool.land(key) : [];
+        if ((dialed.socket as TLSSocket).alpnProtocol === "h2") {
+          if (spoken === undefined || spoken === "http/1.1") this.#h2Pool.learn(origin, "h2");
+          this.#adoptH2(dialed, key, exchange);
+        } else {
+          this.#h2Pool.learn(origin, "http/1.1");
+          this.#adopt(dialed, key, exchange);
+        }
+        for (const other of others) this.#start(other);
+      },
+      (error: unknown) => {
+        const others = single ? this.#h2Pool.land(key) : [];
+        // The one it was made for has gone; the others want it still.
+        if (exchange.over) for (const other of others) this.#start(other);
+        else for (const one of [exchange, ...others]) one.fail(asUpstreamError(error));
+        this.#resolveIfClosed();
+      },
+    );
+  }
+
+  #adopt(dialed: Dialed, key: string, exchange: ClientExchange): void {
+    const connection = new UpstreamConnection(dialed, key, this.#connectionOptions);
+    this.#connections.add(connection);
+    if (exchange.over) this.#pool.settle(connection);
+    else connection.start(exchange);
+  }
+
+  #adoptH2(dialed: Dialed, key: string, exchange: ClientExchange): void {
+    const connection = new H2Connection(dialed, key, this.#h2Options);
+    this.#h2Connections.add(connection);
+    this.#h2Pool.add(connection);
+    if (!exchange.over) connection.start(exchange);
+    else this.#restH2(connection);
+  }
+
+  #restH2(connection: H2Connection): void {
+    if (this.#closing) connection.retire();
+    else this.#h2Pool.rest(connection);
+  }
+
+  #forgetH2(connection: H2Connection): void {
+    this.#h2Connections.delete(connection);
+    this.#h2Pool.remove(connection);
+    this.#resolveIfClosed();
   }
 
   #dialFor(exchange: ClientExchange, mode: "exchange" | "stream" = "exchange"): void {
@@ -204,13 +303,12 @@ export class Upstream {
     const { target, identity } = exchange;
     const dial = this.#counted(target, { mode, alpn: http1, identity, signal: dialing.signal });
     void dial.then(
-      (dialed) => {
-        const connection = new UpstreamConnection(dialed, poolKey(target, identity), this.#connectionOptions);
-        this.#connections.add(connection);
-        if (exchange.over) this.#pool.settle(connection);
-        else connection.start(exchange);
-      },
+      (dialed) => this.#adopt(dialed, poolKey(target, identity), exchange),
       (error: unknown) => {
+        if (this.#isOnlyH2(exchange, error)) {
+          this.#start(exchange);
+          return;
+        }
         exchange.fail(asUpstreamError(error));
         this.#resolveIfClosed();
       },
@@ -238,8 +336,23 @@ export class Upstream {
   }
 
   #resolveIfClosed(): void {
-    if (this.#connections.size === 0 && this.#dialing === 0) this.#closing?.resolve();
+    if (this.#connections.size + this.#h2Connections.size + this.#dialing === 0) this.#closing?.resolve();
   }
+
+  /** An upstream that refuses HTTP/1.1 in the handshake is asked again, once, for HTTP/2 (RFC 7301 section 3.2). */
+  #isOnlyH2({ target, request, identity, over }: ClientExchange, error: unknown): boolean {
+    const refused = error instanceof UpstreamError && error.detail === noApplicationProtocol;
+    if (!refused || over || this.#http2 === "off" || request.upgrade !== undefined) return false;
+    this.#h2Pool.learn(originKey(target, identity), "only h2");
+    return true;
+  }
+}
+
+const noApplicationProtocol = "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL";
+
+/** Whom a connection is with, whoever it is for. */
+function originKey(target: UpstreamTarget, identity: TlsIdentity | undefined): string {
+  return poolKey({ ...target, partition: "" }, identity);
 }
 
 function asUpstreamError(error: unknown): UpstreamError {

@@ -18,6 +18,10 @@ export const defaultH2Limits = { maxStreams: 128, maxResets: 200 } as const;
 export const streamWindow = 256 * 1024;
 /** The same for a whole client connection, whose streams all go to one host. */
 export const connectionWindow = 1024 * 1024;
+/** Body bytes on their way from an upstream on one connection; they do not wait for their readers (see `streamWindow`). */
+export const clientWindow = 1024 * 1024;
+/** Requests on one connection to an upstream at a time, however many it takes. */
+export const maxOwnStreams = 128;
 /** Bytes of a dynamic table (RFC 7541), the peer's and ours. */
 export const hpackTableSize = 4096;
 /** Frames of one header block. */

@@ -196,7 +196,7 @@ export class Session {
     if (this.#dead) return;
     this.goaway(this.lastPeerStream, error.code);
     this.#dead = true;
-    this.#cutAll(error.code, error.message);
+    this.#cutAll({ code: error.code, fault: true, unprocessed: false, message: error.message });
     this.handler.onFault(error);
     this.close();
   }
@@ -332,7 +332,7 @@ export class Session {
     this.countReset();
     if (stream.closed) return;
     this.output.write(rstStreamFrame(stream.id, error.code));
-    this.cut(stream, { code: error.code, unprocessed: false, message: error.message }, true);
+    this.cut(stream, { code: error.code, fault: true, unprocessed: false, message: error.message }, true);
   }
 
   #giveBack(bytes: number): void {
@@ -367,8 +367,8 @@ export class Session {
     this.#pumping = false;
   }
 
-  #cutAll(code: number | undefined, message: string): void {
-    for (const stream of this.streams.values()) this.cut(stream, { code, unprocessed: false, message });
+  #cutAll(end: StreamEnd): void {
+    for (const stream of this.streams.values()) this.cut(stream, end);
   }
 
   readonly #onData = (chunk: Buffer): void => {
@@ -388,7 +388,7 @@ export class Session {
     // A peer that closes its side can neither acknowledge nor open a window: what it asked for has no reader.
     if (this.#dead) return;
     this.#dead = true;
-    this.#cutAll(undefined, "the connection was closed");
+    this.#cutAll(connectionClosed);
     this.socket.end();
   };
 
@@ -402,7 +402,13 @@ export class Session {
     if (this.#closed) return;
     this.#closed = true;
     this.#dead = true;
-    this.#cutAll(undefined, "the connection was closed");
+    this.#cutAll(connectionClosed);
     this.handler.onClose();
   };
 }
+
+const connectionClosed: StreamEnd = {
+  code: undefined,
+  unprocessed: false,
+  message: "the connection was closed",
+};

@@ -6,6 +6,8 @@ import type { Session } from "./session.ts";
 export interface StreamEnd {
   /** Error code of RST_STREAM or GOAWAY; `undefined` when the connection went away. */
   readonly code: number | undefined;
+  /** This side found that the peer broke the rules. */
+  readonly fault?: boolean;
   /** The peer has surely not looked at it: it may be sent again (RFC 9113 section 8.7). */
   readonly unprocessed: boolean;
   /** For the audit. */

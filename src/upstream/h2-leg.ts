@@ -1,0 +1,147 @@
+import type { Deadlines, Timed } from "../http/h1/deadlines.ts";
+import { codes, malformed } from "../http/h2/errors.ts";
+import { type FieldList, responseHead, trailerFields } from "../http/h2/fields.ts";
+import type { Stream, StreamEnd, StreamOwner } from "../http/h2/stream.ts";
+import type { Headers } from "../http/headers.ts";
+import type { ClientExchange } from "./exchange.ts";
+import { failures } from "./failures.ts";
+import type { H2Connection } from "./h2-connection.ts";
+import type { Leg } from "./leg.ts";
+import type { ConnectionInfo, UpstreamTimeouts } from "./types.ts";
+
+/** One exchange on a stream of its own (RFC 9113 section 8.1). */
+export class H2Leg implements Leg, StreamOwner, Timed {
+  deadline = Number.POSITIVE_INFINITY;
+  readonly info: ConnectionInfo;
+  readonly timeouts: UpstreamTimeouts;
+  readonly toProxy = false;
+  readonly #connection: H2Connection;
+  readonly #exchange: ClientExchange;
+  readonly #deadlines: Deadlines;
+  #stream: Stream | undefined;
+  #reading = true;
+  /** Bytes that were handed on, but whose reader is not ready for more. */
+  #held = 0;
+  /** The final head has arrived. */
+  #answered = false;
+  /** Bytes of the body that are announced and have not arrived. */
+  #left = Number.POSITIVE_INFINITY;
+  /** What the connection had received when the request went out. */
+  #receivedBefore = 0;
+
+  constructor(connection: H2Connection, exchange: ClientExchange, deadlines: Deadlines) {
+    this.#connection = connection;
+    this.#exchange = exchange;
+    this.#deadlines = deadlines;
+    this.info = connection.info;
+    this.timeouts = connection.timeouts;
+  }
+
+  sendHead({ request, target }: ClientExchange, end: boolean): void {
+    const { method, headers, framing, credentials } = request;
+    const fields = {
+      method,
+      scheme: target.scheme,
+      target: request.target,
+      headers,
+      framing,
+      sensitive: credentials,
+    };
+    this.#receivedBefore = this.#connection.received;
+    this.#stream = this.#connection.http.request(fields, end, this);
+    this.#deadlines.add(this);
+  }
+
+  sendBody(_exchange: ClientExchange, bytes: Uint8Array): boolean {
+    return this.#stream?.write(bytes) ?? false;
+  }
+
+  endBody(_exchange: ClientExchange, trailers: Headers | undefined): void {
+    this.#stream?.end(trailers);
+  }
+
+  setReading(on: boolean): void {
+    this.#reading = on;
+    if (!on) return;
+    const held = this.#held;
+    this.#held = 0;
+    this.#stream?.consumed(held);
+  }
+
+  destroy(): void {
+    this.#deadlines.delete(this);
+    this.#stream?.reset(codes.cancel);
+  }
+
+  onDeadline(): void {
+    // Not even another stream was heard of: the connection may be dead, and nobody else should have to find out.
+    if (this.#connection.received === this.#receivedBefore) this.#connection.retire();
+    this.#exchange.onDeadline();
+  }
+
+  onFields(list: FieldList, end: boolean): void {
+    if (list.tooLarge) throw malformed("too many header fields, or too large");
+    if (this.#answered) {
+      if (!end) throw malformed("trailers that do not end the stream");
+      this.#complete(trailerFields(list, false));
+      return;
+    }
+    const head = responseHead(list, end, this.#exchange.request.method);
+    if (head.status < 200) {
+      this.#exchange.onHead(head);
+      return;
+    }
+    this.#answered = true;
+    if (head.framing.kind === "length") this.#left = head.framing.length;
+    else if (head.framing.kind === "none") this.#left = 0;
+    this.#exchange.onHead(head);
+    if (end) this.#complete(undefined);
+  }
+
+  onBytes(bytes: Buffer): void {
+    if (!this.#answered) throw malformed("DATA before HEADERS");
+    this.#left -= bytes.length;
+    if (this.#left < 0) throw malformed("a body that is longer than content-length says");
+    this.#exchange.onBody(bytes);
+    if (this.#reading) this.#stream?.consumed(bytes.length);
+    else this.#held += bytes.length;
+    this.#exchange.onProgress();
+  }
+
+  onEnd(): void {
+    if (!this.#answered) throw malformed("a stream that ends without HEADERS");
+    this.#complete(undefined);
+  }
+
+  onWritable(): void {
+    this.#exchange.onDrain();
+  }
+
+  onSent(): void {}
+
+  onCut({ code, fault, unprocessed, message }: StreamEnd): void {
+    this.#deadlines.delete(this);
+    const exchange = this.#exchange;
+    if (exchange.over) return;
+    const { target } = exchange;
+    const error =
+      fault === true
+        ? failures.invalid(target, new Error(message))
+        : code === undefined || unprocessed
+          ? failures.closed(target, this.#answered, this.#connection.error)
+          : failures.reset(target, message);
+    if (fault === true) exchange.fail(error);
+    else if (exchange.onLost(error, this.#answered, unprocessed) === "retry")
+      this.#connection.retry(exchange);
+  }
+
+  #complete(trailers: Headers | undefined): void {
+    if (this.#left > 0 && this.#left < Number.POSITIVE_INFINITY) {
+      throw malformed("a body that is shorter than content-length says");
+    }
+    this.#deadlines.delete(this);
+    // Nobody reads the rest of a request that was answered in full.
+    if (this.#stream?.localEnded === false) this.#stream.reset(codes.cancel);
+    this.#exchange.onEnd(trailers);
+  }
+}
