@@ -17,6 +17,12 @@ export function configOf(text: string, env: NodeJS.ProcessEnv = {}): Config {
   return config;
 }
 
+/** The `dns` section of a configuration, from its text without the first line. */
+export function dnsOf(section: string): Config["dns"] {
+  const lines = section.split("\n").map((line) => `  ${line}\n`);
+  return configOf(`dns:\n${lines.join("")}${ca}`).dns;
+}
+
 /** The one configuration there is without a file. */
 export function embeddedConfig(env: NodeJS.ProcessEnv = {}): Config {
   const { config, issues } = loadConfig({ env });

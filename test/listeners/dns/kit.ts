@@ -8,7 +8,7 @@ import type { AuditRecord } from "../../../src/audit/types.ts";
 import { type DnsServer, startDnsServer } from "../../../src/listeners/dns/server.ts";
 import { Pipeline } from "../../../src/pipeline/pipeline.ts";
 import type { Transform } from "../../../src/pipeline/types.ts";
-import { ca, configOf } from "../../helpers/config.ts";
+import { dnsOf } from "../../helpers/config.ts";
 
 export interface Kit {
   readonly server: DnsServer;
@@ -61,12 +61,6 @@ export async function start(
   });
   after(() => server.close());
   return { server, records, warnings };
-}
-
-/** The `dns` section of a configuration. */
-export function dnsOf(section: string) {
-  const lines = section.split("\n").map((line) => `  ${line}\n`);
-  return configOf(`dns:\n${lines.join("")}${ca}`).dns;
 }
 
 export interface Question {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ask, dnsOf, type Question, read, query, start, udp } from "./kit.ts";
+import { dnsOf } from "../../helpers/config.ts";
+import { ask, type Question, read, query, start, udp } from "./kit.ts";
 
 const section = `proxy_ip: 192.0.2.1
 proxy_ip6: "2001:db8::1"
