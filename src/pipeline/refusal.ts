@@ -17,12 +17,18 @@ export interface RefusalFacts {
   readonly override?: string | undefined;
 }
 
+/** The answer to something that was refused. */
+export interface RefusalAnswer extends Answer {
+  /** What its body says, for protocols that say it elsewhere. */
+  readonly message: string;
+}
+
 /**
  * The answer to a refused request. It is an interface to programs and to language models alike: a bare 403
  * makes an agent look for a way round the proxy, so it says what happened and what will not help. No secret,
  * no internal address (I14).
  */
-export function refusal(facts: RefusalFacts): Answer {
+export function refusal(facts: RefusalFacts): RefusalAnswer {
   const message = facts.override ?? sentence(facts);
   const type = facts.status >= 500 ? "sallyport_failed" : "sallyport_denied";
   const error = { type, reason: facts.reason, message, request_id: facts.requestId };
@@ -44,10 +50,10 @@ export function syntheticAnswer(response: SyntheticResponse, reason?: Reason): A
 export function rejectionAnswer(
   rejection: Rejection,
   facts: Omit<RefusalFacts, "status" | "reason">,
-): Answer {
-  if (rejection.response !== undefined) return syntheticAnswer(rejection.response, rejection.reason);
-  const { status, reason, detail } = rejection;
-  return refusal({ ...facts, status, reason, detail: detail ?? facts.detail });
+): RefusalAnswer {
+  const { status, reason, detail, response } = rejection;
+  const standard = refusal({ ...facts, status, reason, detail: detail ?? facts.detail });
+  return response === undefined ? standard : { ...standard, ...syntheticAnswer(response, reason) };
 }
 
 function answer(status: number, headers: Headers, body: string): Answer {

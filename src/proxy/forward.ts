@@ -16,8 +16,8 @@ import {
 import type { Authentication, ConnectionFacts } from "../listeners/context.ts";
 import { ExchangeState } from "../pipeline/exchange.ts";
 import type { Decision, Pipeline } from "../pipeline/pipeline.ts";
-import { refusal, rejectionAnswer, syntheticAnswer } from "../pipeline/refusal.ts";
-import type { Caller, Client } from "../pipeline/types.ts";
+import { refusal, type RefusalAnswer, rejectionAnswer, syntheticAnswer } from "../pipeline/refusal.ts";
+import type { Caller, Client, ExchangeResponse } from "../pipeline/types.ts";
 import type { Reason } from "../reasons.ts";
 import {
   type ConnectionInfo,
@@ -28,6 +28,7 @@ import {
 import { hostHeader, noBody, requestFraming, responseFraming } from "./outgoing.ts";
 import { emptyFacts, exchangeRecord, type Outcome } from "./record.ts";
 import { RequestAuthorityError, requestAuthority } from "./request-authority.ts";
+import { grpcAnswer, isGrpcCall } from "./grpc-answer.ts";
 import { badAcceptance, type RelayContext, relayWebSocket } from "./upgrade.ts";
 
 /** What forwarding needs of the running proxy. */
@@ -355,12 +356,15 @@ class Flow implements UpstreamHandlers {
     };
   }
 
-  #answer(answer: Answer): void {
+  #answer(made: Answer | RefusalAnswer): void {
     if (this.#answered || this.#gone) return;
     this.#answered = true;
-    this.#outcome.status = answer.status;
+    this.#outcome.status = made.status;
+    const { reason } = this.#outcome;
+    const isCall = "message" in made && reason !== undefined && isGrpcCall(this.#incoming.head);
+    const answer = isCall ? grpcAnswer(made, reason, made.message) : made;
     if (answer.status === 407) answer.headers.append("Proxy-Authenticate", 'Basic realm="sallyport"');
-    const bodiless = this.#incoming.head.method === "HEAD";
+    const bodiless = isCall || this.#incoming.head.method === "HEAD";
     const length = answer.body.length;
     this.#incoming.respond(
       { ...answer, framing: bodiless ? noBody : { kind: "length", length } },
