@@ -14,7 +14,7 @@ export interface AuditRecord {
   path: string;
   remoteAddress: string;
   sni: string;
-  mode: "mitm" | "sni-only";
+  mode: "mitm" | "sni-only" | "passthrough";
   action: "allow" | "reject" | "stub" | "error" | "client_cancel";
   /** Status sent to the client; 0 when nothing was. */
   status: number;

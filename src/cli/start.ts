@@ -98,13 +98,19 @@ async function start({ config: file, watch = false }: StartOptions, io: Io): Pro
   return untilStopped({ proxy, reloader, admin, state, logger, shutdownTimeoutMs, unwatch });
 }
 
-/** The CA of the configuration; the embedded default makes one in the user's state directory. */
+/** The CA of the configuration, if TLS is opened at all; the embedded default makes one in the user's state directory. */
 export async function caOf(
   config: Config,
   logger: Logger,
   env: NodeJS.ProcessEnv,
-): Promise<CertificateAuthority> {
-  const { caCert, caKey } = config.tls;
+): Promise<CertificateAuthority | undefined> {
+  const { mode, caCert, caKey } = config.tls;
+  if (mode === "sni-only") {
+    if (caCert !== undefined || caKey !== undefined) {
+      logger.warn("tls.ca_cert and tls.ca_key are ignored when tls.mode=sni-only");
+    }
+    return undefined;
+  }
   const ca =
     caCert === undefined || caKey === undefined
       ? await ensureDefaultCa(env)

@@ -1,12 +1,16 @@
 import type { Socket } from "node:net";
-import type { Deadlines, Timed } from "../http/h1/deadlines.ts";
+import type { Timed } from "../http/h1/deadlines.ts";
+import type { ListenerContext } from "./context.ts";
+
+/** Why nothing came of a connection's first bytes. */
+export type GaveUp = "closed" | "timeout" | "draining";
 
 /** Who looks at the first bytes of a connection. */
 export interface FirstBytesReader {
   /** Gives what is to be done with the connection once enough was seen; nothing while more is needed. */
   onBytes(chunk: Buffer): (() => void) | undefined;
-  /** The peer closed, reset or kept silent before it was clear what it wants. */
-  onGiveUp(why: "closed" | "timeout"): void;
+  /** The peer closed, reset or kept silent before it was clear what it wants, or the proxy is being stopped. */
+  onGiveUp(why: GaveUp): void;
 }
 
 /**
@@ -15,16 +19,19 @@ export interface FirstBytesReader {
  */
 export function readFirstBytes(
   socket: Socket,
-  deadlines: Deadlines,
+  { serverOptions, connections }: Pick<ListenerContext, "serverOptions" | "connections">,
   timeoutMs: number,
   reader: FirstBytesReader,
 ): void {
-  const timed: Timed = {
+  const { deadlines } = serverOptions;
+  const giveUp = (why: GaveUp) => {
+    detach();
+    reader.onGiveUp(why);
+  };
+  const waiting: Timed & { drain(): void } = {
     deadline: performance.now() + timeoutMs,
-    onDeadline() {
-      detach();
-      reader.onGiveUp("timeout");
-    },
+    onDeadline: () => giveUp("timeout"),
+    drain: () => giveUp("draining"),
   };
   const onData = (chunk: Buffer) => {
     const then = reader.onBytes(chunk);
@@ -33,22 +40,21 @@ export function readFirstBytes(
     socket.pause();
     then();
   };
-  const onClosed = () => {
-    detach();
-    reader.onGiveUp("closed");
-  };
+  const onClosed = () => giveUp("closed");
   const ignore = () => {};
   const detach = () => {
-    deadlines.delete(timed);
+    deadlines.delete(waiting);
+    connections.forget(waiting);
     socket.off("data", onData);
     socket.off("end", onClosed);
     socket.off("close", onClosed);
     socket.off("error", ignore);
   };
-  deadlines.add(timed);
+  deadlines.add(waiting);
   socket.on("error", ignore);
   socket.on("data", onData);
   socket.on("end", onClosed);
   socket.on("close", onClosed);
+  connections.serve(waiting);
   socket.resume();
 }

@@ -14,6 +14,11 @@ export interface ConnectionEvent {
   readonly bytesIn?: number;
   readonly bytesOut?: number;
   readonly durationMs?: number;
+  /** How what is inside is treated; `mitm` where nothing is said. */
+  readonly mode?: AuditRecord["mode"] | undefined;
+  readonly upstreamAddress?: string | undefined;
+  /** It happened inside the tunnel, which has a record of its own. */
+  readonly insideTunnel?: boolean;
 }
 
 /** The record of a tunnel that was opened or refused, or of bytes that were no request. */
@@ -31,19 +36,23 @@ export function connectionRecord(
     path: "",
     remoteAddress: client.remoteAddress,
     // iron-proxy's records of CONNECT have the host here, and tools read it.
-    sni: client.sni ?? (tunnel?.kind === "connect" ? tunnel.authority.host.name : ""),
-    mode: "mitm",
+    sni: client.sni ?? (tunnel === undefined || tunnel.kind === "sni" ? "" : tunnel.authority.host.name),
+    mode: event.mode ?? "mitm",
     action: event.action,
     status: event.status,
     durationMs: event.durationMs ?? 0,
     bytesIn: event.bytesIn ?? 0,
     bytesOut: event.bytesOut ?? 0,
-    requestTraces: tunnel?.traces ?? [],
+    requestTraces: event.insideTunnel === true ? [] : (tunnel?.traces ?? []),
     responseTraces: [],
   };
   if (event.reason !== undefined) record.reason = event.reason;
   if (event.rejectedBy !== undefined) record.rejectedBy = event.rejectedBy;
   if (event.error !== undefined) record.error = event.error;
+  if (event.upstreamAddress !== undefined) record.upstreamAddress = event.upstreamAddress;
+  if (event.insideTunnel === true && tunnel !== undefined) {
+    record.tunnel = { target: tunnel.authority.text, traces: tunnel.traces };
+  }
   const caller = tunnel?.caller ?? client.caller;
   if (caller !== undefined) record.caller = caller.name;
   return record;

@@ -2,18 +2,18 @@
 
 import type { Socket } from "node:net";
 import type { SecureContext, TLSSocket } from "node:tls";
-import { type Authority, AuthorityError, type Host, makeAuthority, parseHost } from "../http/authority.ts";
-import { type TunnelRequest, type Caller } from "../pipeline/types.ts";
-import { TunnelState } from "../pipeline/exchange.ts";
-import type { Decision } from "../pipeline/pipeline.ts";
+import type { TunnelRequest, Caller } from "../pipeline/types.ts";
+import type { TunnelState } from "../pipeline/exchange.ts";
 import type { Reason } from "../reasons.ts";
 import { type ClientHello, ClientHelloReader } from "../tls/client-hello.ts";
 import { alerts, sendAlert, terminate, TlsHandshakeError } from "../tls/server.ts";
-import type { ConnectionFacts, ListenerContext, StandingRefusal } from "./context.ts";
-import { readFirstBytes } from "./first-bytes.ts";
+import type { ConnectionFacts, ListenerContext, SplicedUpstream } from "./context.ts";
+import { type GaveUp, readFirstBytes } from "./first-bytes.ts";
 import { serveHttp } from "./http.ts";
 import { serveHttp2 } from "./http2.ts";
+import { passThrough } from "./passthrough.ts";
 import { connectionRecord } from "./record.ts";
+import { type Problem, type Served, whom } from "./server-name.ts";
 
 /** How a TLS connection got here. */
 export interface TlsEntry {
@@ -21,17 +21,8 @@ export interface TlsEntry {
   readonly caller: Caller | undefined;
   /** The tunnel it came through; nothing for redirected traffic, where only the server name speaks. */
   readonly tunnel: TunnelState | undefined;
-}
-
-/** The name a connection is served under. */
-interface Served {
-  readonly host: Host;
-  readonly sni: string | undefined;
-  /** What every request must be for; without a port for redirected traffic. */
-  readonly authority: Authority | undefined;
-  readonly refusal: StandingRefusal | undefined;
-  /** Policy admits the name, so a leaf may be made whatever the budget for refusals says (I8). */
-  readonly admitted: boolean;
+  /** The connection behind the tunnel, where it was made already. */
+  readonly upstream?: SplicedUpstream | undefined;
 }
 
 /** Ends TLS on a connection whose first bytes may have been read already, and serves what is inside. */
@@ -52,7 +43,8 @@ export function serveTls(
     return () =>
       refuse(socket, entry, context, "tls_client_hello_invalid", result.message, alerts.decodeError);
   };
-  const onGiveUp = (why: "closed" | "timeout") => {
+  const onGiveUp = (why: GaveUp) => {
+    entry.upstream?.channel.source.cancel();
     const text =
       why === "timeout" ? "the ClientHello did not arrive in time" : "closed before a whole ClientHello";
     // A connection without a byte asked for nothing: it was a probe.
@@ -64,7 +56,7 @@ export function serveTls(
     known();
     return;
   }
-  readFirstBytes(socket, context.serverOptions.deadlines, context.handshakeMs, { onBytes, onGiveUp });
+  readFirstBytes(socket, context, context.handshakeMs, { onBytes, onGiveUp });
 }
 
 function onHello(
@@ -83,72 +75,6 @@ function onHello(
   } else proceed(socket, head, served, entry, context);
 }
 
-/** Decides whose name is on the leaf and what the connection may be used for (I1, I2). */
-function whom(
-  hello: ClientHello,
-  entry: TlsEntry,
-  context: ListenerContext,
-): Served | Problem | Promise<Served | Problem> {
-  let sni: Host | undefined;
-  try {
-    sni = hello.serverName === undefined ? undefined : parseHost(hello.serverName);
-  } catch (error) {
-    if (!(error instanceof AuthorityError)) throw error;
-    return { reason: "invalid_host", message: `TLS server name: ${error.message}` };
-  }
-  const target = entry.tunnel?.authority;
-  if (target === undefined) {
-    if (sni === undefined) return { reason: "tls_name_missing", message: "the ClientHello names no server" };
-    const host = sni;
-    return admit(makeAuthority(host, 443), entry, context, (decision) => ({
-      host,
-      sni: host.name,
-      authority: undefined,
-      refusal: undefined,
-      admitted: decision === undefined,
-    }));
-  }
-  if (sni === undefined || sni.name === target.host.name) {
-    return { host: target.host, sni: sni?.name, authority: target, refusal: undefined, admitted: true };
-  }
-  if (target.host.kind === "name") {
-    const refusal = { status: 421, reason: "authority_mismatch", by: "authority" } as const;
-    return { host: sni, sni: sni.name, authority: undefined, refusal, admitted: false };
-  }
-  // A tunnel to an address whose ClientHello has a name takes the name; the address is not dialled (attack 2).
-  const authority = makeAuthority(sni, target.port);
-  const host = sni;
-  return admit(authority, entry, context, (decision) => ({
-    host,
-    sni: host.name,
-    authority,
-    refusal: decision === undefined ? undefined : standing(decision),
-    admitted: decision === undefined,
-  }));
-}
-
-function admit(
-  authority: Authority,
-  entry: TlsEntry,
-  context: ListenerContext,
-  then: (decision: Decision | undefined) => Served,
-): Served | Promise<Served> {
-  const state = new TunnelState("sni", authority, entry.remoteAddress, entry.caller);
-  const decision = context.pipeline().tunnel(state);
-  return decision instanceof Promise ? decision.then(then) : then(decision);
-}
-
-function standing({ verdict, by }: Decision): StandingRefusal {
-  return verdict.kind === "reject"
-    ? { status: verdict.status, reason: verdict.reason, by }
-    : { status: 403, reason: "host_not_allowed", by };
-}
-
-interface Problem {
-  readonly reason: Reason;
-  readonly message: string;
-}
-
 function proceed(
   socket: Socket,
   head: Buffer,
@@ -160,12 +86,28 @@ function proceed(
     refuse(socket, entry, context, served.reason, served.message, alerts.unrecognizedName);
     return;
   }
-  if (!served.admitted && !context.leaves.has(served.host) && !context.mayExplain(served.host)) {
+  const mode = served.admitted ? context.unopened(served.target) : undefined;
+  if (mode !== undefined) {
+    // Nothing in a connection that is not opened could prove who sends it; a tunnel did.
+    if (entry.tunnel === undefined && context.authenticate(undefined) === false) {
+      refuse(socket, entry, context, "caller_required", undefined, alerts.accessDenied, served.host.name);
+      return;
+    }
+    const { target: authority, sni, policy } = served;
+    passThrough(socket, head, { authority, sni, mode, policy }, entry, context);
+    return;
+  }
+  const { leaves } = context;
+  if (
+    leaves === undefined ||
+    (!served.admitted && !leaves.has(served.host) && !context.mayExplain(served.host))
+  ) {
     const reason = served.refusal?.reason ?? "host_not_allowed";
     refuse(socket, entry, context, reason, undefined, alerts.unrecognizedName, served.host.name);
     return;
   }
-  const leaf = context.leaves.contextFor(served.host);
+  entry.upstream?.channel.source.cancel();
+  const leaf = leaves.contextFor(served.host);
   if (leaf instanceof Promise) {
     leaf.then(
       (ready) => handshake(socket, head, ready, served, entry, context),
@@ -237,9 +179,16 @@ function refuse(
   alert: number,
   sni = "",
 ): void {
+  entry.upstream?.channel.source.cancel();
   sendAlert(socket, alert);
   audit(entry, context, reason, message, sni);
 }
+
+const policyReasons: ReadonlySet<Reason> = new Set([
+  "host_not_allowed",
+  "authority_mismatch",
+  "caller_required",
+]);
 
 function audit(
   entry: TlsEntry,
@@ -255,7 +204,7 @@ function audit(
     tunnel: entry.tunnel,
     caller: entry.caller,
   };
-  const denied = reason === "host_not_allowed" || reason === "authority_mismatch";
+  const denied = policyReasons.has(reason);
   context.audit.write(
     connectionRecord(
       context.nextId(),
@@ -263,6 +212,7 @@ function audit(
       {
         method: "",
         host: entry.tunnel?.authority.text ?? sni,
+        mode: context.leaves === undefined ? "sni-only" : undefined,
         action: denied ? "reject" : "error",
         status: 0,
         reason,

@@ -1,4 +1,5 @@
 // client ── CONNECT host:port ──▶ tunnel listener ── 200 ──▶ TLS or HTTP inside, for that host and port only
+// client ── SOCKS5 ──▶ the same
 // client ── GET http://host/ ──▶ tunnel listener ──▶ one exchange for each request
 
 import type { Socket } from "node:net";
@@ -9,15 +10,17 @@ import { parseTarget, TargetError } from "../http/target.ts";
 import { TunnelState } from "../pipeline/exchange.ts";
 import type { Decision } from "../pipeline/pipeline.ts";
 import { refusal, rejectionAnswer, syntheticAnswer } from "../pipeline/refusal.ts";
-import type { Caller } from "../pipeline/types.ts";
 import type { Answer } from "../http/h1/server.ts";
 import type { Reason } from "../reasons.ts";
-import type { ConnectionFacts, ListenerContext } from "./context.ts";
+import type { ConnectionFacts, DialFailure, ListenerContext } from "./context.ts";
 import { readFirstBytes } from "./first-bytes.ts";
 import { plainFacts, serveHttp } from "./http.ts";
-import { connectionRecord } from "./record.ts";
+import { serveInside } from "./inside.ts";
+import { openTunnel } from "./open-tunnel.ts";
+import { type ConnectionEvent, connectionRecord } from "./record.ts";
+import { serveSocks } from "./socks5.ts";
+import { socksVersion } from "./socks5-messages.ts";
 import { type Listener, listen } from "./tcp.ts";
-import { serveTls } from "./tls.ts";
 
 /** Listens as a forward proxy: CONNECT for TLS, absolute form for plain HTTP, both on one port. */
 export function listenTunnel(
@@ -25,9 +28,23 @@ export function listenTunnel(
   context: ListenerContext,
 ): Promise<Listener> {
   return listen("proxy.tunnel_listen", "http", at, context, (socket) => {
-    const facts = plainFacts(socket);
-    serveHttp(socket, facts, context, (exchange) => onConnect(exchange, facts, context));
+    // A connection that says nothing asked for nothing.
+    const onGiveUp = () => socket.destroy();
+    const onBytes = (chunk: Buffer) => () => begin(socket, chunk, context);
+    readFirstBytes(socket, context, context.serverOptions.headerMs, { onBytes, onGiveUp });
   });
+}
+
+/** The first byte tells SOCKS5 from HTTP. */
+function begin(socket: Socket, first: Buffer, context: ListenerContext): void {
+  const facts = plainFacts(socket);
+  if (first[0] === socksVersion) {
+    serveSocks(socket, first, facts.client, context);
+    return;
+  }
+  const connection = serveHttp(socket, facts, context, (exchange) => onConnect(exchange, facts, context));
+  connection.push(first);
+  socket.resume();
 }
 
 function onConnect(exchange: ServerExchange, connection: ConnectionFacts, context: ListenerContext): void {
@@ -62,40 +79,56 @@ function onConnect(exchange: ServerExchange, connection: ConnectionFacts, contex
     return;
   }
   const tunnel = new TunnelState("connect", authority, facts.client.remoteAddress, caller);
-  const decision = context.pipeline().tunnel(tunnel);
-  if (decision instanceof Promise) {
-    let gone = false;
-    exchange.onAbandoned = () => {
-      gone = true;
-    };
-    decision.then(
-      (late) => {
-        if (!gone) decided(exchange, facts, tunnel, late, context);
-      },
-      () => exchange.destroy(),
-    );
-  } else decided(exchange, facts, tunnel, decision, context);
+  let gone = false;
+  exchange.onAbandoned = () => {
+    gone = true;
+    const event = { action: "client_cancel", status: 0, reason: "client_disconnected" } as const;
+    record(exchange, { ...facts, tunnel }, context, event);
+  };
+  openTunnel(
+    tunnel,
+    context,
+    () => gone,
+    (outcome) => {
+      exchange.onAbandoned = undefined;
+      if (outcome.kind === "refused") onRefused(exchange, facts, tunnel, outcome.decision, context);
+      else if (outcome.kind === "failed") onFailed(exchange, facts, tunnel, outcome.failure, context);
+      else {
+        const bytesOut = established.length;
+        record(exchange, { ...facts, tunnel }, context, { action: "allow", status: 200, bytesOut });
+        serveInside(exchange.takeOver(established), tunnel, outcome.upstream, context);
+      }
+    },
+  );
 }
 
 const established = "HTTP/1.1 200 Connection Established\r\n\r\n";
 
-function decided(
+/** The connection that was to carry what is inside could not be made. */
+function onFailed(
   exchange: ServerExchange,
   facts: ConnectionFacts,
   tunnel: TunnelState,
-  decision: Decision | undefined,
+  failure: DialFailure,
   context: ListenerContext,
 ): void {
-  if (decision === undefined) {
-    record(exchange, { ...facts, tunnel }, context, {
-      action: "allow",
-      status: 200,
-      bytesOut: established.length,
-    });
-    inside(exchange.takeOver(established), tunnel, context);
-    return;
-  }
-  const { verdict, by, error } = decision;
+  const { status, reason, message, detail } = failure;
+  const id = context.nextId();
+  const action = status === 403 ? "reject" : "error";
+  record(exchange, { ...facts, tunnel }, context, { id, action, status, reason, error: detail ?? message });
+  respond(
+    exchange,
+    refusal({ status, reason, requestId: id, detail: message, override: context.denialMessage }),
+  );
+}
+
+function onRefused(
+  exchange: ServerExchange,
+  facts: ConnectionFacts,
+  tunnel: TunnelState,
+  { verdict, by, error }: Decision,
+  context: ListenerContext,
+): void {
   const requestId = context.nextId();
   const host = tunnel.authority.host.name;
   const answer =
@@ -113,62 +146,6 @@ function decided(
     error,
   });
   respond(exchange, answer);
-}
-
-/** What is inside an open tunnel shows in its first byte; only TLS and HTTP may follow (attack 14). */
-function inside(socket: Socket, tunnel: TunnelState, context: ListenerContext): void {
-  const { remoteAddress, caller } = tunnel;
-  readFirstBytes(socket, context.serverOptions.deadlines, context.serverOptions.idleMs, {
-    onBytes(chunk) {
-      const byte = chunk[0] as number;
-      if (byte === tlsHandshakeRecord) {
-        return () => serveTls(socket, chunk, { remoteAddress, caller, tunnel }, context);
-      }
-      const facts = insideFacts(tunnel, caller);
-      if (byte < 0x41 || byte > 0x5a)
-        return () => refuseProtocol(socket, facts, tunnel, chunk.length, context);
-      return () => {
-        serveHttp(socket, facts, context).push(chunk);
-        socket.resume();
-      };
-    },
-    onGiveUp: () => socket.destroy(),
-  });
-}
-
-const tlsHandshakeRecord = 0x16;
-
-function refuseProtocol(
-  socket: Socket,
-  facts: ConnectionFacts,
-  tunnel: TunnelState,
-  bytesIn: number,
-  context: ListenerContext,
-): void {
-  context.audit.write(
-    connectionRecord(context.nextId(), facts, {
-      method: "",
-      host: tunnel.authority.text,
-      action: "reject",
-      status: 0,
-      reason: "protocol_not_supported",
-      bytesIn,
-    }),
-  );
-  socket.destroy();
-}
-
-/** Facts of plain HTTP inside a tunnel. */
-function insideFacts(tunnel: TunnelState, caller: Caller | undefined): ConnectionFacts {
-  return {
-    scheme: "http",
-    client: { remoteAddress: tunnel.remoteAddress, sni: undefined, tls: undefined, tunnel, caller },
-    tunnel,
-    authority: tunnel.authority,
-    host: undefined,
-    refusal: undefined,
-    proxyRequests: false,
-  };
 }
 
 function refuse(
@@ -201,7 +178,7 @@ function record(
   context: ListenerContext,
   event: {
     id?: string;
-    action: "allow" | "reject" | "stub" | "error";
+    action: ConnectionEvent["action"];
     status: number;
     bytesOut?: number;
     reason?: Reason | undefined;
@@ -214,6 +191,7 @@ function record(
     connectionRecord(id ?? context.nextId(), facts, {
       method: "CONNECT",
       host: facts.tunnel?.authority.text ?? exchange.head.target,
+      mode: facts.tunnel && context.unopened(facts.tunnel.authority),
       bytesIn: exchange.bytesIn,
       ...rest,
     }),

@@ -16,6 +16,7 @@ import type { BuildContext, ConfigPath, RuleConfig, Transform, TransformKind } f
 import type { SourceRegistry } from "../sources/registry.ts";
 import { crossCheck } from "./cross-checks.ts";
 import { implicitAllowlist } from "./implicit-allowlist.ts";
+import { checkPassthrough, compilePassthrough } from "./passthrough.ts";
 
 export interface BuildOptions {
   readonly kinds: readonly TransformKind[];
@@ -65,7 +66,7 @@ const unsupported = ["grpc", "judge"];
 export function buildTransforms(
   config: Config,
   options: BuildOptions,
-): { transforms: Transform[]; issues: Issue[]; hosts: string[] } {
+): { transforms: Transform[]; issues: Issue[]; hosts: string[]; passthrough: Rules } {
   const place = { file: options.file ?? "(no configuration file)", locate: options.locate };
   const issues: Issue[] = [];
   const report = (severity: Issue["severity"], path: Path, message: string): void => {
@@ -82,9 +83,14 @@ export function buildTransforms(
   const policy = implicitAllowlist(config, built, warn);
   crossCheck(built, warn);
   const transforms = [...policy, ...built.map(({ transform }) => transform)];
-  if (!hasErrors(issues)) return { transforms, issues: sortIssues(issues), hosts: hostsOf(built) };
+  const passthrough = compilePassthrough(config, report);
+  checkPassthrough(passthrough, built, transforms, report);
+  const { rules } = passthrough;
+  if (!hasErrors(issues)) {
+    return { transforms, issues: sortIssues(issues), hosts: hostsOf(built), passthrough: rules };
+  }
   for (const transform of transforms) transform.close?.();
-  return { transforms: [], issues: sortIssues(issues), hosts: [] };
+  return { transforms: [], issues: sortIssues(issues), hosts: [], passthrough: rules };
 }
 
 /** Hosts and networks in the rules of all entries, each once, as they are written. */

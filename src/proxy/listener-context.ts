@@ -1,11 +1,14 @@
 import { randomBytes } from "node:crypto";
 import type { AuditRecord, AuditSink } from "../audit/types.ts";
 import type { Connections } from "../listeners/connections.ts";
-import type { ListenerContext } from "../listeners/context.ts";
+import type { Authority } from "../http/authority.ts";
+import { socketChannel } from "../http/socket-channel.ts";
+import type { DialFailure, ListenerContext, SplicedUpstream } from "../listeners/context.ts";
 import { connectionRecord } from "../listeners/record.ts";
 import { refusal } from "../pipeline/refusal.ts";
+import type { Caller } from "../pipeline/types.ts";
 import type { LeafStore } from "../tls/leaf.ts";
-import type { Upstream } from "../upstream/index.ts";
+import { type Upstream, UpstreamError } from "../upstream/index.ts";
 import { type ForwardContext, forward } from "./forward.ts";
 import type { Policy } from "./policy.ts";
 import type { ProxyOptions } from "./options.ts";
@@ -14,7 +17,7 @@ import type { ProxyOptions } from "./options.ts";
 export interface ProxyParts {
   readonly options: ProxyOptions;
   readonly audit: AuditSink;
-  readonly leaves: LeafStore;
+  readonly leaves: LeafStore | undefined;
   readonly connections: Connections;
   readonly upstream: Upstream;
   /** The policy in force; asked anew for whatever begins. */
@@ -83,6 +86,11 @@ export function listenerContext({
     pipeline,
     nextId,
     authenticate,
+    get passthroughIdleMs() {
+      return policy().config.proxy.timeouts.passthroughIdleMs;
+    },
+    unopened: (authority) => policy().unopened(authority),
+    dial: (authority, caller, signal) => dialUnopened(upstream, authority, caller, signal),
     mayExplain: (host) => policy().mayExplain(host),
     handle: (exchange, facts) => forward(forwarding, exchange, facts),
     refuseBytes(facts, bad) {
@@ -96,6 +104,27 @@ export function listenerContext({
     },
     debug: (message, fields) => options.logger.debug(message, fields),
   };
+}
+
+/** Connects for bytes that pass as they are, by way of the guard and the forward proxy as all else does (I11). */
+async function dialUnopened(
+  upstream: Upstream,
+  authority: Authority,
+  caller: Caller | undefined,
+  signal: AbortSignal | undefined,
+): Promise<SplicedUpstream | DialFailure> {
+  try {
+    const target = { scheme: "https", authority, partition: caller?.name ?? "" } as const;
+    const { socket, info } = await upstream.connect(target, {
+      raw: true,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    return { channel: socketChannel(socket), address: info.address };
+  } catch (error) {
+    if (error instanceof UpstreamError) return error;
+    const message = "The connection could not be made.";
+    return { reason: "internal_error", status: 500, message, detail: undefined, code: undefined };
+  }
 }
 
 /** The sink that also tells somebody else. */

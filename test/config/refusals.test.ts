@@ -181,8 +181,8 @@ for (const key of ["mcp", "mcp_gateway", "postgres"]) {
   });
 }
 
-test("I2: sni-only needs no CA, and is refused because it is not there yet", () => {
-  assert.deepEqual(issuesOf("tls: {mode: sni-only}"), [
-    "p.yaml:1:13: tls.mode: sni-only is not supported yet; use mitm",
-  ]);
+test("I2: sni-only needs no CA", () => {
+  assert.deepEqual(issuesOf("tls: {mode: sni-only}"), []);
+  const { config } = loadConfig({ text: "tls: {mode: sni-only}", env: {} });
+  assert.equal(config?.tls.mode, "sni-only");
 });
