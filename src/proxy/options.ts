@@ -13,7 +13,8 @@ export interface ProxyOptions {
   readonly logger: Logger;
   /** Places of the configuration, for messages about what its transforms find wrong. */
   readonly locate: Locate;
-  readonly ca: CertificateAuthority;
+  /** Signs the certificates that TLS is opened with; none is needed for `tls.mode: sni-only`. */
+  readonly ca: CertificateAuthority | undefined;
   /** Checks `Proxy-Authorization`; everyone is let in where it is absent. */
   readonly authenticate?: (proxyAuthorization: string | undefined) => Authentication;
   /** Told of every exchange that ended. */
