@@ -84,12 +84,14 @@ export const http: EntryKind = {
 function replaceEntry(fields: Fields, common: Common): ReplaceEntry {
   fields.forbid(injectKeys, 'is for mode = "inject", and this entry swaps a placeholder; choose one');
   const placeholder = fields.has("replacer") ? fields.text("replacer") : common.name;
-  const matchHeaders = fields.texts("match_headers") ?? [];
+  const listed = fields.texts("match_headers");
+  const matchHeaders = listed ?? [];
   const matchPath = fields.flag("match_path");
   const matchQuery = fields.flag("match_query");
+  const isWrong = fields.has("match_headers") && listed === undefined;
   if (!fields.has("match_headers") && !fields.has("match_path") && !fields.has("match_query")) {
     fields.fail("", "no place to search: name the header in match_headers, or set match_query or match_path");
-  } else if (matchHeaders.length === 0 && !matchPath && !matchQuery) {
+  } else if (matchHeaders.length === 0 && !matchPath && !matchQuery && !isWrong) {
     const key = searchKeys.find((one) => fields.has(one)) ?? "";
     fields.fail(
       key,

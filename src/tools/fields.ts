@@ -71,7 +71,7 @@ export class Fields {
     return false;
   }
 
-  /** A list of texts with something in them. */
+  /** A list of texts with something in them; `undefined` when one of them is wrong. */
   texts(key: string): readonly string[] | undefined {
     const value = this.#table[key];
     if (value === undefined) return undefined;
@@ -84,7 +84,7 @@ export class Fields {
         this.#report([...this.#path, key, index], `${key} must be a list of texts; [${index}] is ${found}`);
       }
     }
-    return texts;
+    return texts.length === value.length ? texts : undefined;
   }
 
   /** A list of tables, each to be read by itself. */

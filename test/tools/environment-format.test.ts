@@ -14,7 +14,9 @@ after(() => rmSync(folder, { recursive: true }));
 
 /** What quoting goes wrong on, and everything else a variable can hold. */
 const character = fc.oneof(
-  fc.constantFrom(...Array.from("'\"`\\$(){}#=!&;|<>*?[]~ \t\n\r%-_.,:/aZ0é\u2028\u{1f600}\x01\x7f\x85\ufeff")),
+  fc.constantFrom(
+    ...Array.from("'\"`\\$(){}#=!&;|<>*?[]~ \t\n\r%-_.,:/aZ0é\u2028\u{1f600}\x01\x7f\x85\ufeff"),
+  ),
   fc.string({ unit: "binary", minLength: 1, maxLength: 1 }),
 );
 const value = fc
