@@ -193,7 +193,20 @@ function describeProxy(registry: Registry, stats: () => ProxyStats | undefined):
     ["mechanism"],
     ({ mints }) => mints.map(({ mechanism, healthy }) => [{ mechanism }, Number(healthy)]),
   );
+
+  many("counter", "sallyport_dns_queries_total", "Queries that the DNS server took.", [], ({ dns }) =>
+    dns === undefined ? [] : [[{}, dns.queries]],
+  );
+  many(
+    "counter",
+    "sallyport_dns_events_total",
+    "Queries that were forwarded, and those that were not answered as asked.",
+    ["event"],
+    ({ dns }) => (dns === undefined ? [] : dnsEvents.map((event): Sample => [{ event }, dns[event]])),
+  );
 }
+
+const dnsEvents = ["forwarded", "failed", "refused", "limited", "malformed"] as const;
 
 /** One value for each name: sources that differ only in how long they are kept share theirs. */
 function bySource(

@@ -165,7 +165,7 @@ function observers(
 function watched(file: string, reloader: Reloader, logger: Logger): () => void {
   return watchConfiguration({
     file,
-    folders: () => [],
+    folders: () => reloader.config.tools?.directories ?? [],
     onChange: () => reloader.reloadIfChanged("watch"),
     onTrouble: (folder, error) => logger.warn("a folder cannot be watched", { folder, error }),
   });

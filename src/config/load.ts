@@ -179,12 +179,6 @@ function reportUnsupported(
     if ((data[key] ?? null) === null) continue;
     report("error", [key], `${key} is not supported yet, and without it ${loss}; remove it`, "key");
   }
-  if ((data["metrics"] ?? null) !== null && config.metrics.listen !== "off") {
-    report("warning", ["metrics"], "no metrics server is started yet", "key");
-  }
-  if (config.management.listen !== "off") {
-    report("warning", ["management"], "no management server is started yet", "key");
-  }
   if ((data["control_plane"] ?? null) !== null) {
     report("warning", ["control_plane"], "managed mode is not supported yet; this has no effect", "key");
   }

@@ -183,11 +183,6 @@ export class Proxy {
     return this.#sourcesChecked;
   }
 
-  /** Whether it takes no new connections and only lets exchanges under way finish. */
-  get draining(): boolean {
-    return this.#connections.draining;
-  }
-
   /**
    * Puts the policy of another configuration in place for every exchange that begins from now on: all of it at once, or
    * nothing. Exchanges under way keep what they began with. A credential that cannot be read anew keeps its value.

@@ -46,6 +46,10 @@ export interface StartOptions {
   readonly folder: string;
   /** The configuration, written as JSON, which is YAML too. */
   readonly config: object;
+  /** A configuration file that is there already, in place of writing {@link config}, which must say the same. */
+  readonly file?: string;
+  /** Arguments of `start` besides `--config`. */
+  readonly args?: readonly string[];
   /** Variables besides those any program needs. */
   readonly env?: Record<string, string>;
   readonly canary: Canary;
@@ -55,12 +59,12 @@ export interface StartOptions {
 
 /** Starts it and waits until it listens. */
 export async function startSallyport(options: StartOptions): Promise<Sallyport> {
-  const { folder, config, env = {}, canary, remember } = options;
+  const { folder, config, env = {}, args = [], canary, remember } = options;
   mkdirSync(folder, { recursive: true });
-  const configFile = join(folder, "proxy.yaml");
-  writeFileSync(configFile, JSON.stringify(config));
+  const configFile = options.file ?? join(folder, "proxy.yaml");
+  if (options.file === undefined) writeFileSync(configFile, JSON.stringify(config));
   const audit = new AuditLog((config as { audit: { file: string } }).audit.file, canary, remember);
-  const child = spawn(process.execPath, [main, "start", "--config", configFile], {
+  const child = spawn(process.execPath, [main, "start", "--config", configFile, ...args], {
     env: { ...systemEnv(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -79,6 +79,10 @@ export interface WorldOptions {
   readonly config?: (facts: Facts) => Record<string, unknown>;
   /** Variables of the proxy besides `E2E_KEY`, which holds the credential. */
   readonly env?: Record<string, string>;
+  /** A file that is there already, in place of one made of {@link config}. */
+  readonly file?: string;
+  /** Arguments of `start` besides `--config`. */
+  readonly args?: readonly string[];
   /** False where the upstreams are to forget their requests. */
   readonly remember?: boolean;
   /** The TLS upstream may go on talking after its client has ended. */
@@ -111,8 +115,10 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   const plain = await startUpstream({ remember });
   const facts: Facts = { securePort: secure.port, plainPort: plain.port, folder };
   const others: Sallyport[] = [];
-  const start = (name: string, { config, env = {} }: WorldOptions) =>
+  const start = (name: string, { config, env = {}, file, args }: WorldOptions) =>
     startSallyport({
+      ...(file === undefined ? {} : { file }),
+      ...(args === undefined ? {} : { args }),
       folder: join(folder, name),
       config: merge(standardConfig(facts, name, dns.address), config?.(facts) ?? {}),
       env: { E2E_KEY: credential, ...env },
