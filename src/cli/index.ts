@@ -62,6 +62,18 @@ export const commands: readonly CommandRow[] = [
     load: () => import("./tools.ts"),
   },
   {
+    name: "sandbox",
+    summary: "make what a sandbox needs: a token that says who it is, an environment of placeholders",
+    example: "sallyport sandbox env --config proxy.yaml --name sandbox-41",
+    load: () => import("./sandbox.ts"),
+  },
+  {
+    name: "api",
+    summary: "serve an HTTP API that gives sandboxes their tokens and environments",
+    example: "sallyport api --config proxy.yaml --listen :8000",
+    load: () => import("./api.ts"),
+  },
+  {
     name: "quickstart",
     summary: "start the proxy beside a small TLS service that wants a credential, to see it work",
     example: "sallyport quickstart",
