@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { parse, stringify } from "yaml";
 import { harnessTools, type RenderOptions, renderTransforms, type Tool } from "../../src/tools/index.ts";
 import { connectMode, declare, envMode, pageBlock, toolOf } from "./support.ts";
@@ -15,10 +15,14 @@ function render(tools: readonly Tool[], options: RenderOptions = envMode) {
 
 /** Elements of the list of `secrets`. */
 function secrets(tools: readonly Tool[], options?: RenderOptions): readonly Data[] {
-  return (render(tools, options)[0]?.config["secrets"] ?? []) as Data[];
+  return listIn(render(tools, options)[0]?.config, "secrets");
 }
 
-const hosts = (entry: Data | undefined) => (entry?.["rules"] as { host: string }[]).map(({ host }) => host);
+const hosts = (entry: Data | undefined) => listIn(entry, "rules").map(({ host }) => host);
+
+function listIn(entry: Data | undefined, key: string): readonly Data[] {
+  return (entry?.[key] ?? []) as Data[];
+}
 
 function http(name: string, host: string, more = 'match_headers = ["Authorization"]'): string {
   return `{ name = "${name}", hosts = ["${host}"], ${more} }`;
@@ -133,7 +137,7 @@ test("T24: json_key is written where one is declared", () => {
 test("T25: headers of hmac_sign keep their order, and allow_chunked_body is left out unless it is on", () => {
   const [plain] = render([toolOf(hmac("h"))]);
   assert.deepEqual(
-    (plain?.config["headers"] as Data[]).map(({ name }) => name),
+    listIn(plain?.config, "headers").map(({ name }) => name),
     ["X-Sign", "X-At"],
   );
   assert.equal("allow_chunked_body" in (plain?.config ?? {}), false);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { parse } from "smol-toml";
 import type { Path } from "../../src/config/issues.ts";
 import { readToml } from "../../src/tools/toml.ts";
