@@ -5,7 +5,13 @@ import type { Authority } from "../http/authority.ts";
 import { compileRules, type Rules } from "../pipeline/rules.ts";
 import type { SourceRegistry } from "../sources/registry.ts";
 import { Secret, type SecretHandle, SourceError } from "../sources/types.ts";
-import { certificateProblem, contextFor, readRoots, upstreamRoots } from "../tls/roots.ts";
+import {
+  certificateProblem,
+  type ClientCertificate,
+  contextFor,
+  readRoots,
+  upstreamRoots,
+} from "../tls/roots.ts";
 import { type IdentityOf, type TlsIdentity, UpstreamError } from "../upstream/index.ts";
 
 export interface IdentityOptions {
@@ -154,16 +160,13 @@ function open({
     const known = made.get(place);
     if (known?.cert === cert && known.key === key) return known.identity;
     const pair = { cert: cert.reveal(), key: key.reveal() };
-    const problem = certificateProblem(pair);
     const name = certificates[index]?.cert.name;
-    if (problem !== undefined)
-      warn("a client certificate cannot be used", { certificate: name, error: problem });
-    else if (hasExpired(pair.cert)) warn("a client certificate has expired", { certificate: name });
-    const trusted = rootsFor(numbers);
-    const identity =
-      problem === undefined
-        ? { id: idOf([pair.cert, ...trusted]), context: contextFor(trusted, pair) }
-        : { fault: problem };
+    let identity = identityFrom(pair, rootsFor(numbers));
+    if ("fault" in identity) {
+      warn("a client certificate cannot be used", { certificate: name, error: identity.fault });
+      // A renewal reaches us in two pieces: until they fit, the pair before them is what there is.
+      if (known !== undefined && "id" in known.identity) identity = known.identity;
+    } else if (hasExpired(pair.cert)) warn("a client certificate has expired", { certificate: name });
     made.set(place, { cert, key, identity });
     return identity;
   };
@@ -211,6 +214,17 @@ function open({
       );
     },
   };
+}
+
+function identityFrom(pair: ClientCertificate, trusted: readonly string[]): TlsIdentity | UpstreamFault {
+  const problem = certificateProblem(pair);
+  if (problem !== undefined) return { fault: problem };
+  try {
+    return { id: idOf([pair.cert, ...trusted]), context: contextFor(trusted, pair) };
+  } catch {
+    // Its text stays here: it is about a key (I14).
+    return { fault: "OpenSSL does not take it, as it does with keys that are too short" };
+  }
 }
 
 function unavailable(authority: Authority, detail: string): UpstreamError {
