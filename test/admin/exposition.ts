@@ -70,7 +70,7 @@ function parseLabels(text: string): ReadonlyMap<string, string> {
 
 function checkHistogram({ name, samples }: Family): void {
   const groups = Map.groupBy(samples, ({ labels }) =>
-    JSON.stringify([...labels].filter(([label]) => label !== "le").sort()),
+    JSON.stringify([...labels].filter(([label]) => label !== "le")),
   );
   for (const [group, own] of groups) {
     const buckets = own.filter((sample) => sample.name === `${name}_bucket`);

@@ -25,7 +25,7 @@ function urlOf(of: Sallyport, name: "metrics" | "management"): string {
 async function ask(
   url: string,
   method = "GET",
-  authorization: string | undefined = undefined,
+  authorization?: string,
 ): Promise<{ status: number; headers: Headers; text: string }> {
   const headers = authorization === undefined ? {} : { authorization };
   const response = await fetch(url, { method, headers });

@@ -135,7 +135,7 @@ export async function startGrpcCollector(): Promise<Collector> {
         done({ code: grpc.status.PERMISSION_DENIED, details: `bad ${String(call.metadata.get("x-token"))}` });
         return;
       }
-      records.push(...received(call.request as Request));
+      records.push(...received(call.request));
       done(null, {});
     },
   });

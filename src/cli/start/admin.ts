@@ -27,6 +27,9 @@ export interface AdminOptions {
   readonly counts: RequestCounts | undefined;
 }
 
+/** Characters below which a key could be guessed: nothing counts the attempts. */
+const shortKey = 16;
+
 /** The operator's ports. */
 export interface Admin {
   readonly listeners: readonly AdminListener[];
@@ -56,8 +59,13 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
       logger.info("metrics server starting", { addr: listener.address });
     }
     if (management.listen !== "off") {
+      const key = env[management.apiKeyEnv] ?? "";
+      if (key.length < shortKey) {
+        const variable = management.apiKeyEnv;
+        logger.warn("the management key is short; make one with: openssl rand -hex 32", { variable });
+      }
       const routes = managementRoutes({
-        key: env[management.apiKeyEnv] ?? "",
+        key,
         version: packageVersion(),
         startedAt,
         running: () => running(state, bound),
