@@ -62,6 +62,7 @@ const constants: Readonly<Record<string, readonly [constant: string, unit: strin
   "Audit records in one message to a collector": ["maxBatch", ""],
   "Pause after a failed mint": ["longestPauseMs", "s"],
   "A token whose issuer does not say how long it lives": ["unknownLifetimeMs", "h"],
+  "Life of a sandbox's token": ["maxTtl", "h of s"],
   "Audit lines gathered for one write": ["lingerMs", "ms"],
   "A write of the audit or the log that does not move": ["stallMs", "s"],
   "Bytes of a stream that wait for a peer to read": ["maxWaiting", "kB"],
