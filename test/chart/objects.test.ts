@@ -410,6 +410,7 @@ test("the ConfigMap holds the file and the tools, and no credential has a way in
       declarations: { warehouse: text },
       directories: ["/tools"],
       harnesses: ["codex"],
+      placeholders: "name",
       gateway: "llm.internal",
     },
     config: { log: { level: "debug" }, transforms: [{ name: "annotate" }] },
@@ -423,7 +424,12 @@ test("the ConfigMap holds the file and the tools, and no credential has a way in
     metrics: { listen: ":9090" },
     proxy: { tunnel_listen: ":8888", http_listen: "off", https_listen: "off", require_caller: true },
     tls: { ca_cert: "/etc/sallyport-ca/ca-cert.pem", ca_key: "/etc/sallyport-ca-key/ca-key.pem" },
-    tools: { directories: ["/etc/sallyport/tools", "/tools"], harnesses: ["codex"], gateway: "llm.internal" },
+    tools: {
+      directories: ["/etc/sallyport/tools", "/tools"],
+      harnesses: ["codex"],
+      placeholders: "name",
+      gateway: "llm.internal",
+    },
     transforms: [{ name: "annotate" }],
   });
   const volume = podSpec(chart.get("Deployment", `${name}-proxy`)).volumes?.find(

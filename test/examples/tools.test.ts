@@ -3,12 +3,9 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { rmSync, writeFileSync } from "node:fs";
-import { createServer as createForwardProxy } from "node:http";
-import { createServer } from "node:https";
-import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import { makeCa, makeLeaf } from "../helpers/pki.ts";
+import { freePort, startWarehouse } from "../helpers/warehouse.ts";
 import { read } from "../docs/pages.ts";
 import { commandsOf, copyOf, programs } from "./readme.ts";
 
@@ -27,26 +24,9 @@ secrets = [
 
 test("E1, D4: the tool sends a placeholder, the warehouse gets the key", { skip }, async () => {
   const { folder, example } = copyOf("tools");
-  const ca = makeCa();
-  const leaf = makeLeaf(ca, "warehouse.internal.example.com");
-  const seen: string[] = [];
-  const warehouse = createServer({ cert: leaf.certPem, key: leaf.keyPem }, (request, response) => {
-    seen.push(`${request.method} ${request.headers.host}${request.url} ${request.headers.authorization}`);
-    request.resume();
-    response.end("42 rows\n");
-  });
-  // The network around the proxy: every name leads to the warehouse.
-  const network = createForwardProxy();
-  network.on("connect", (_, socket) => {
-    const onward = connect((warehouse.address() as AddressInfo).port, "127.0.0.1", () => {
-      socket.write("HTTP/1.1 200 OK\r\n\r\n");
-      onward.pipe(socket).pipe(onward);
-    });
-    for (const end of [onward, socket]) end.on("error", () => end.destroy());
-  });
+  const warehouse = await startWarehouse();
   try {
-    for (const server of [warehouse, network]) await once(server.listen(0, "127.0.0.1"), "listening");
-    writeFileSync(join(folder, "roots.pem"), ca.certPem);
+    writeFileSync(join(folder, "roots.pem"), warehouse.rootPem);
     const port = await freePort();
     const commands = commandsOf("tools").map((text) =>
       text.replaceAll(/^(.*sallyport start .*)&$/gm, (line) => `${line}\n${awaiting(port)}`),
@@ -59,7 +39,7 @@ test("E1, D4: the tool sends a placeholder, the warehouse gets the key", { skip 
         HOME: folder,
         SALLYPORT_PROXY_TUNNEL_LISTEN: `127.0.0.1:${port}`,
         SALLYPORT_TLS_UPSTREAM_CA: join(folder, "roots.pem"),
-        SALLYPORT_PROXY_UPSTREAM_PROXY_HTTPS_PROXY: `http://127.0.0.1:${(network.address() as AddressInfo).port}`,
+        SALLYPORT_PROXY_UPSTREAM_PROXY_HTTPS_PROXY: warehouse.network,
       },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -71,24 +51,13 @@ test("E1, D4: the tool sends a placeholder, the warehouse gets the key", { skip 
     assert.match(output, /^the tool has: WAREHOUSE_API_KEY$/m);
     assert.match(output, /^42 rows$/m);
     assert.match(output, /warehouse\.internal\.example\.com/);
-    assert.deepEqual(seen, ["POST warehouse.internal.example.com/v1/query Bearer the-real-key"]);
+    assert.deepEqual(warehouse.seen, ["POST warehouse.internal.example.com/v1/query Bearer the-real-key"]);
     assert.ok(!output.includes("the-real-key"), "L1: no output has the credential");
   } finally {
-    for (const server of [warehouse, network]) {
-      server.closeAllConnections();
-      server.close();
-    }
+    warehouse.close();
     rmSync(folder, { recursive: true, force: true });
   }
 });
-
-async function freePort(): Promise<number> {
-  const server = createForwardProxy().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
 
 function awaiting(port: number): string {
   return `for _ in $(seq 200); do (: < /dev/tcp/127.0.0.1/${port}) 2>/dev/null && break; sleep 0.1; done`;

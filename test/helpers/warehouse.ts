@@ -1,0 +1,64 @@
+// The upstream of the page "Use 1Password", and a network on which every name leads to it.
+import { once } from "node:events";
+import { createServer as createForwardProxy } from "node:http";
+import { createServer } from "node:https";
+import { type AddressInfo, connect } from "node:net";
+import { makeCa, makeLeaf } from "./pki.ts";
+
+export const warehouseHost = "warehouse.internal.example.com";
+
+export interface Warehouse {
+  /** PEM of the root that vouches for it. */
+  readonly rootPem: string;
+  /** URL of a forward proxy: the network. */
+  readonly network: string;
+  /** `METHOD HOST/PATH AUTHORIZATION` of every request. */
+  readonly seen: readonly string[];
+  close(): void;
+}
+
+/** Answers everything with "42 rows". */
+export async function startWarehouse(): Promise<Warehouse> {
+  const ca = makeCa();
+  const leaf = makeLeaf(ca, warehouseHost);
+  const seen: string[] = [];
+  const warehouse = createServer({ cert: leaf.certPem, key: leaf.keyPem }, (request, response) => {
+    seen.push(`${request.method} ${request.headers.host}${request.url} ${request.headers.authorization}`);
+    request.resume();
+    response.end("42 rows\n");
+  });
+  const network = createForwardProxy();
+  network.on("connect", (_, socket) => {
+    const onward = connect((warehouse.address() as AddressInfo).port, "127.0.0.1", () => {
+      socket.write("HTTP/1.1 200 OK\r\n\r\n");
+      onward.pipe(socket).pipe(onward);
+    });
+    for (const end of [onward, socket]) end.on("error", () => end.destroy());
+    onward.on("close", () => socket.destroy());
+  });
+  for (const server of [warehouse, network]) {
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+  }
+  return {
+    rootPem: ca.certPem,
+    network: `http://127.0.0.1:${(network.address() as AddressInfo).port}`,
+    seen,
+    close() {
+      for (const server of [warehouse, network]) {
+        server.closeAllConnections();
+        server.close();
+      }
+    },
+  };
+}
+
+/** A port that was free a moment ago, for programs that cannot be asked which one they took. */
+export async function freePort(): Promise<number> {
+  const server = createForwardProxy().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
