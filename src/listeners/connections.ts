@@ -65,7 +65,13 @@ export class Connections {
     await promise;
     clearTimeout(timer);
     const left = this.#sockets.size;
+    if (left === 0) return 0;
+    const cut = Promise.withResolvers<void>();
+    this.#onEmpty = cut.resolve;
     for (const socket of this.#sockets) socket.destroy();
+    await cut.promise;
+    // What is inside TLS learns of it a little later; whoever was cut has its record written then (I13).
+    await new Promise(setImmediate);
     return left;
   }
 }

@@ -7,15 +7,16 @@ import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
 import { makeLeaf } from "../helpers/pki.ts";
-import type { Client, Way } from "./harness/client.ts";
+import { type Client, openTunnel, startTls, type Way } from "./harness/client.ts";
 import { type Field, valueOf } from "./harness/message.ts";
+import type { Address } from "./harness/sallyport.ts";
 import type { Script, Scripted } from "./harness/upstream.ts";
 import { eventually, pause, within } from "./harness/wait.ts";
 import { allowlist, openWorld, placeholder, secrets, swap } from "./harness/world.ts";
 
 const world = await openWorld({
   halfOpen: true,
-  config: ({ securePort, plainPort }) => ({
+  config: () => ({
     proxy: {
       http_listen: "127.0.0.1:0",
       https_listen: "127.0.0.1:0",
@@ -27,10 +28,11 @@ const world = await openWorld({
     transforms: [
       allowlist([
         "api.e2e.test:*",
-        "plain.localhost",
-        { host: "other.e2e.test:*", methods: ["GET"], paths: ["/allowed"] },
+        "other.e2e.test:*",
+        "free.localhost",
+        { host: "deep.api.e2e.test:*", methods: ["GET"], paths: ["/allowed"] },
       ]),
-      secrets([swap("E2E_KEY", placeholder, [`api.e2e.test:${securePort}`, `plain.localhost:${plainPort}`])]),
+      secrets([swap("E2E_KEY", placeholder, ["api.e2e.test:*"])]),
     ],
   }),
 });
@@ -70,6 +72,13 @@ const echo: Script = async (request) => {
   request.end();
 };
 
+/** A client of a host that no credential is for, so that bytes of any kind may pass. */
+function open(way: Way): Promise<Client> {
+  const free = `other.e2e.test:${secure.port}`;
+  if (way === "absolute") return world.absolute(`free.localhost:${world.plain.port}`);
+  return way === "connect" ? world.connect(free) : world.redirected(free);
+}
+
 async function upgraded(client: Client, path: string, more: readonly string[] = []): Promise<string> {
   client.send(client.text("GET", path, { fields: [...fields, ...more] }));
   const head = await within("an answer to the handshake", client.reader.until("\r\n\r\n"));
@@ -82,15 +91,14 @@ function reasonOf(answer: { fields: readonly Field[] }): string | undefined {
 }
 
 for (const way of ways) {
-  test(`attack 28: ${way}: the handshake carries the credential, and bytes pass both ways until both have ended`, async () => {
+  test(`attack 28: ${way}: bytes pass both ways until both have ended`, async () => {
     const upstream = world.upstream(way);
     upstream.on("/echo", echo);
-    const client = await world.open(way);
-    const head = await upgraded(client, "/echo", [`Authorization: Bearer ${placeholder}`, "X-Own: 1"]);
+    const client = await open(way);
+    const head = await upgraded(client, "/echo", ["X-Own: 1"]);
     assert.match(head, /\r\nUpgrade: websocket\r\n/);
     assert.match(head, /\r\nConnection: Upgrade\r\n/);
     const sent = upstream.received.findLast((one) => one.target === "/echo");
-    assert.equal(valueOf(sent?.fields ?? [], "authorization"), `Bearer ${world.credential}`);
     assert.equal(valueOf(sent?.fields ?? [], "sec-websocket-key"), key);
     client.send("ping");
     assert.equal((await client.reader.take(4)).toString(), "ping");
@@ -105,9 +113,7 @@ for (const way of ways) {
     const { audit } = line;
     assert.deepEqual([audit.action, audit.status_code, audit.method], ["allow", 101, "GET"]);
     assert.equal(audit.path, "/echo");
-    const request = client.text("GET", "/echo", {
-      fields: [...fields, `Authorization: Bearer ${placeholder}`, "X-Own: 1"],
-    });
+    const request = client.text("GET", "/echo", { fields: [...fields, "X-Own: 1"] });
     assert.equal(audit.bytes_in, request.length + bytes);
     assert.equal(audit.bytes_out, head.length + bytes + "bye".length);
   });
@@ -121,7 +127,7 @@ test("bytes right behind the handshake wait for its answer, those right behind t
     accept(request, "first words");
     request.write((await request.reader.take(5)).toString().toUpperCase());
   });
-  const client = await world.open("connect");
+  const client = await open("connect");
   client.send(`${client.text("GET", "/early", { fields })}hello`);
   assert.match((await client.reader.until("\r\n\r\n")) ?? "", /^HTTP\/1\.1 101 /);
   assert.equal((await client.reader.take(16)).toString(), "first wordsHELLO");
@@ -129,7 +135,7 @@ test("bytes right behind the handshake wait for its answer, those right behind t
 });
 
 test("attack 28: policy decides on the handshake, and nothing is dialled for a refused one", async () => {
-  const client = await world.connect(`other.e2e.test:${secure.port}`);
+  const client = await world.connect(`deep.api.e2e.test:${secure.port}`);
   const before = secure.connections;
   const refused = await client.request("GET", "/not-allowed", { fields });
   assert.equal(refused.status, 403);
@@ -159,7 +165,7 @@ const invalid: readonly (readonly [
 
 for (const [what, method, lines, body] of invalid) {
   test(`attack 28: a handshake with ${what} is refused`, async () => {
-    const client = await world.open("absolute");
+    const client = await open("absolute");
     const before = world.plain.received.length;
     const answer = await client.request(method, "/bad", {
       fields: lines,
@@ -174,7 +180,7 @@ for (const [what, method, lines, body] of invalid) {
 }
 
 test("an Upgrade in HTTP/1.0 does not count: the request goes on as any other", async () => {
-  const client = await world.open("absolute");
+  const client = await open("absolute");
   const lines = [`Host: ${client.authority}`, ...fields].map((one) => `${one}\r\n`).join("");
   client.send(`GET http://${client.authority}/old-upgrade HTTP/1.0\r\n${lines}\r\n`);
   assert.equal((await client.answer())?.status, 200);
@@ -187,7 +193,7 @@ test("a refused upgrade stays HTTP: its answer has its body, and the connection 
     await request.body();
     request.write("HTTP/1.1 418 I'm a teapot\r\nContent-Length: 5\r\nX-Why: tea\r\n\r\nshort");
   });
-  const client = await world.open("connect");
+  const client = await open("connect");
   const answer = await client.request("GET", "/teapot", { fields });
   assert.equal(answer.status, 418);
   assert.equal(answer.body.toString(), "short");
@@ -231,7 +237,7 @@ for (const [what, asked, answer] of lies) {
       await request.reader.rest();
       cut = true;
     });
-    const client = await world.open("connect");
+    const client = await open("connect");
     const got = await client.request("GET", "/lie", { fields: [...fields, ...asked] });
     assert.equal(got.status, 502);
     assert.equal(reasonOf(got), "upstream_response_invalid");
@@ -253,7 +259,7 @@ for (const [what, line] of [
         `HTTP/1.1 101 Switching Protocols\r\n${line}\r\nSec-WebSocket-Accept: ${acceptOf(request.fields)}\r\n\r\n`,
       );
     });
-    const client = await world.open("connect");
+    const client = await open("connect");
     assert.equal((await client.request("GET", "/other101", { fields })).status, 502);
     await proxy.audit.of(client, 2);
   });
@@ -263,7 +269,7 @@ test("a subprotocol and an extension that were offered pass", async () => {
   secure.on("/chosen", (request) => {
     accept(request, "", "Sec-WebSocket-Protocol: superchat", "Sec-WebSocket-Extensions: permessage-deflate");
   });
-  const client = await world.open("connect");
+  const client = await open("connect");
   const head = await upgraded(client, "/chosen", [
     "Sec-WebSocket-Protocol: chat",
     "Sec-WebSocket-Protocol: superchat",
@@ -276,7 +282,7 @@ test("a subprotocol and an extension that were offered pass", async () => {
 
 test("I12: a WebSocket on which nothing is said ends; a byte now and then keeps it", async () => {
   secure.on("/quiet", (request) => accept(request));
-  const client = await world.open("connect");
+  const client = await open("connect");
   await upgraded(client, "/quiet");
   for (let round = 0; round < 4; round++) {
     await pause(400);
@@ -296,7 +302,7 @@ test("I13: a client that is cut cuts the upstream, and is on record", async () =
     await request.reader.rest();
     ended = true;
   });
-  const client = await world.open("connect");
+  const client = await open("connect");
   await upgraded(client, "/cut-me");
   client.reset();
   await eventually("the upstream learns of it", () => ended);
@@ -311,7 +317,7 @@ test("I13: an upstream that is cut cuts the client, and is on record", async () 
     await request.reader.take(1);
     request.reset();
   });
-  const client = await world.open("redirected");
+  const client = await open("redirected");
   await upgraded(client, "/cut-you");
   client.send("x");
   assert.equal(await client.ended(), "cut");
@@ -333,7 +339,7 @@ test("I12: a peer that does not read holds the other back", async () => {
     pump();
     await new Promise((resolve) => request.socket.once("close", resolve));
   });
-  const client = await world.open("connect");
+  const client = await open("connect");
   await upgraded(client, "/flood");
   client.reader.release();
   await pause(300);
@@ -345,14 +351,16 @@ test("I12: a peer that does not read holds the other back", async () => {
 
 // --- a client and a server that others wrote
 
-const leaf = makeLeaf(world.upstreamCa, ["api.e2e.test"]);
+const leaf = makeLeaf(world.upstreamCa, ["api.e2e.test", "other.e2e.test"]);
 const server = createServer({ cert: leaf.certPem, key: leaf.keyPem });
 const sockets = new WebSocketServer({
   server,
   perMessageDeflate: { threshold: 0 },
   handleProtocols: (offered) => (offered.has("second") ? "second" : false),
 });
-sockets.on("connection", (socket) => {
+let authorization: string | undefined;
+sockets.on("connection", (socket, request) => {
+  ({ authorization } = request.headers);
   socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
 });
 server.listen(0, "127.0.0.1");
@@ -363,33 +371,40 @@ after(() => {
 });
 const wsPort = (server.address() as AddressInfo).port;
 
-test("ws on both sides: messages of every size, compressed, with a subprotocol, pings and a close code", async () => {
-  const tunnel = await world.connect(`api.e2e.test:${wsPort}`);
-  const socket = new WebSocket(`wss://api.e2e.test:${wsPort}/ws`, ["first", "second"], {
-    createConnection: () => tunnel.socket,
+for (const [what, host, sent] of [
+  ["with a credential", "api.e2e.test", `Bearer ${world.credential}`],
+  ["without", "other.e2e.test", `Bearer ${placeholder}`],
+] as const) {
+  test(`attack 28: ws on both sides, ${what}: messages of every size, a subprotocol, pings, a close code`, async () => {
+    const tunnel = await world.connect(`${host}:${wsPort}`);
+    const socket = new WebSocket(`wss://${host}:${wsPort}/ws`, ["first", "second"], {
+      createConnection: () => tunnel.socket,
+      headers: { Authorization: `Bearer ${placeholder}` },
+    });
+    await within("open", once(socket, "open"));
+    assert.equal(authorization, sent, "the handshake has what a request would have");
+    assert.equal(socket.protocol, "second");
+    if (host === "other.e2e.test") assert.match(socket.extensions, /permessage-deflate/);
+    for (const size of [0, 1, 125, 126, 65_535, 65_536, 1_000_000]) {
+      const back = once(socket, "message");
+      socket.send(Buffer.alloc(size, "m"));
+      const [data] = (await within(`a message of ${size} bytes`, back)) as [Buffer];
+      assert.equal(data.length, size);
+    }
+    const pong = once(socket, "pong");
+    socket.ping("still there?");
+    assert.equal(String((await within("a pong", pong))[0]), "still there?");
+    socket.close(4321, "enough");
+    const [code, reason] = (await within("close", once(socket, "close"))) as [number, Buffer];
+    assert.deepEqual([code, reason.toString()], [4321, "enough"]);
+    const line = await proxy.audit.last(tunnel, 2);
+    assert.deepEqual([line.audit.action, line.audit.status_code], ["allow", 101]);
   });
-  await within("open", once(socket, "open"));
-  assert.equal(socket.protocol, "second");
-  assert.match(socket.extensions, /permessage-deflate/);
-  for (const size of [0, 1, 125, 126, 65_535, 65_536, 1_000_000]) {
-    const back = once(socket, "message");
-    socket.send(Buffer.alloc(size, "m"));
-    const [data] = (await within(`a message of ${size} bytes`, back)) as [Buffer];
-    assert.equal(data.length, size);
-  }
-  const pong = once(socket, "pong");
-  socket.ping("still there?");
-  assert.equal(String((await within("a pong", pong))[0]), "still there?");
-  socket.close(4321, "enough");
-  const [code, reason] = (await within("close", once(socket, "close"))) as [number, Buffer];
-  assert.deepEqual([code, reason.toString()], [4321, "enough"]);
-  const line = await proxy.audit.last(tunnel, 2);
-  assert.deepEqual([line.audit.action, line.audit.status_code], ["allow", 101]);
-});
+}
 
 test("64 WebSockets at a time keep their words apart", async () => {
   secure.on("/many", echo);
-  const clients = await Promise.all(Array.from({ length: 64 }, () => world.open("redirected")));
+  const clients = await Promise.all(Array.from({ length: 64 }, () => open("redirected")));
   await Promise.all(
     clients.map(async (client, index) => {
       await upgraded(client, "/many");
@@ -403,4 +418,21 @@ test("64 WebSockets at a time keep their words apart", async () => {
       await proxy.audit.of(client, 1);
     }),
   );
+});
+
+test("I13: a WebSocket that is open at a stop has its time, is cut then, and is on record", async () => {
+  const short = await world.another("stopping", { config: () => ({ proxy: { shutdown_timeout: "500ms" } }) });
+  secure.on("/at-stop", echo);
+  const free = `other.e2e.test:${secure.port}`;
+  const tunnel = await openTunnel(world.context, short.addresses.tunnel as Address, free);
+  const client = await startTls(world.context, tunnel);
+  await upgraded(client, "/at-stop");
+  short.signal("SIGTERM");
+  client.send("still here");
+  assert.equal((await client.reader.take(10)).toString(), "still here");
+  await client.ended();
+  assert.equal(await within("the end", short.exited), 0);
+  const line = await short.audit.last(client, 2);
+  assert.deepEqual([line.audit.action, line.audit.status_code], ["client_cancel", 101]);
+  assert.ok(line.audit.bytes_in > 10);
 });

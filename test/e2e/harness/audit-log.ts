@@ -19,6 +19,7 @@ export interface AuditLine {
     readonly path: string;
     readonly remote_addr: string;
     readonly sni: string;
+    readonly mode: string;
     readonly action: string;
     readonly status_code: number;
     readonly duration_ms: number;

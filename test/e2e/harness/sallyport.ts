@@ -160,7 +160,7 @@ function listenTo(child: ChildProcess, canary: Canary, log: LogLine[], stray: st
 function addressesIn(log: readonly LogLine[]): Sallyport["addresses"] {
   const addresses: Record<string, Address> = {};
   for (const { msg, addr } of log) {
-    const name = /^(http|https|tunnel) proxy starting$/.exec(msg)?.[1];
+    const name = /^(http|https|tunnel) proxy starting(?: \(sni-only\))?$/.exec(msg)?.[1];
     if (name === undefined) continue;
     const [, host = "", port = ""] = /^(.*):(\d+)$/.exec(String(addr)) ?? [];
     addresses[name] = { host, port: Number(port) };
