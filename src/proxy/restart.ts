@@ -30,6 +30,9 @@ const fixed: Readonly<Record<string, (config: Config) => unknown>> = {
   audit: ({ audit }) => audit,
 };
 
+/** Keys and sections that wait for a restart. */
+export const restartKeys: readonly string[] = Object.keys(fixed);
+
 /** Keys in which a configuration differs from the one the proxy was started with, and that wait for a restart. */
 export function keysForRestart(started: Config, next: Config): string[] {
   return Object.entries(fixed).flatMap(([key, value]) =>

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readiness } from "../../src/admin/health.ts";
 import { otlpSettings } from "../../src/audit/otlp-settings.ts";
+import { configKeys } from "../../src/config/schema.ts";
 import { reasons } from "../../src/reasons.ts";
-import { keysForRestart } from "../../src/proxy/restart.ts";
+import { restartKeys } from "../../src/proxy/restart.ts";
 import { blocks, codes, read, rows } from "../docs/pages.ts";
 import { configOf } from "../helpers/config.ts";
 
@@ -32,34 +33,29 @@ test("readiness gives the reasons of the page, and those alone", () => {
   );
 });
 
-test("keys that the page says a reload changes are none that wait for a restart", () => {
-  const [, text = ""] = /What takes effect: ([^]*?)\n\n/.exec(page) ?? [];
-  const keys = codes(text).filter((key) => key.includes("."));
-  assert.ok(keys.length > 8);
-  const started = configOf("tls: {ca_cert: c, ca_key: k}\n");
-  const changed: Readonly<Record<string, string>> = {
-    "proxy.default": "allow",
-    "proxy.rule_ports": "any",
-    "proxy.plaintext_credentials": "allow",
-    "proxy.denial_message": "Ask.",
-    "proxy.max_request_body_bytes": "7",
-    "proxy.max_response_body_bytes": "7",
-    "proxy.shutdown_timeout": "7s",
-    "proxy.limits.max_connections": "7",
-    "tls.explain_denials": "7",
-    "proxy.require_caller": "true",
-  };
-  for (const key of keys) {
-    const value = changed[key];
-    assert.ok(value !== undefined, `try ${key} here`);
-    const [section = "", ...rest] = key.split(".");
-    const own = rest.reduceRight((inner, step) => `{${step}: ${inner}}`, value);
-    const tls = section === "tls" ? `{ca_cert: c, ca_key: k, ${own.slice(1)}` : "{ca_cert: c, ca_key: k}";
-    const text = `tls: ${tls}\n${section === "tls" ? "" : `${section}: ${own}\n`}`;
-    const next = configOf(text, { SANDBOX_SIGNING_KEY: "k".repeat(48) });
-    assert.notDeepEqual(next, started, key);
-    assert.deepEqual(keysForRestart(started, next), [], key);
-  }
+/** Keys of the table that says when a change takes effect; a section stands for all that is in it. */
+const reloadable = rows(page)
+  .filter(([, when = ""]) => /^(?:with the next|at the) /.test(when))
+  .flatMap(([keys = ""]) => codes(keys));
+
+const has = (list: readonly string[], key: string) =>
+  list.some((one) => one === key || key.startsWith(`${one}.`));
+
+for (const { path, type } of configKeys()) {
+  const key = path.join(".");
+  // Refused, or of a mode that there is not.
+  if (type === "section" || /^(?:mcp|mcp_gateway|postgres|control_plane)\b/.test(key)) continue;
+  test(`${key} takes effect with a reload or waits for a restart, and the page says which`, () => {
+    // The server appears and goes away with the section; its address waits.
+    const waits = has(restartKeys, key) || key === "dns.enabled";
+    assert.notEqual(has(reloadable, key), waits, `name it in docs/operations.md or src/proxy/restart.ts`);
+  });
+}
+
+test("every key of the page is one", () => {
+  const known = configKeys().map(({ path }) => path.join("."));
+  assert.ok(reloadable.length > 30);
+  for (const key of reloadable) assert.ok(known.includes(key), key);
 });
 
 test("the standard numbers of batches are those of the page", () => {
