@@ -73,6 +73,7 @@ function addOptions(command: Command): Command {
     .option("--ttl <duration>", "age at which a credential from 1Password is read again")
     .option("--harness <names>", `agents or credentials to serve: ${harnessNames.join(", ")}`, several)
     .option("--gateway <host>", "host in place of the language models' own; NAME=HOST for one of them", each)
+    .option("--shaped", "placeholders that look like keys of their services, for SDKs that insist")
     .option("--allow-header <names>", "headers to add to every header_allowlist of the base", several)
     .addHelpText("after", examples);
 }

@@ -38,7 +38,8 @@ const pgDsn: EntryKind = {
   },
 };
 
-const kinds: Readonly<Record<string, EntryKind>> = {
+/** Every `type` there is. */
+export const entryKinds: Readonly<Record<string, EntryKind>> = {
   http,
   gcp_auth: gcpAuth,
   oauth_token: oauthToken,
@@ -83,7 +84,7 @@ export function readEntry(raw: unknown, options: EntryOptions): Entry | undefine
   });
   const name = fields.neededText("name");
   const type = typeOf(fields, deprecated);
-  const kind = kinds[type ?? ""];
+  const kind = entryKinds[type ?? ""];
   if (type === undefined || kind === undefined) return undefined;
   const ref = fields.has("secret_ref") ? fields.text("secret_ref") : name;
   const secret = { ref: ref ?? "", jsonKey: fields.text("json_key") };
@@ -101,7 +102,7 @@ export function readEntry(raw: unknown, options: EntryOptions): Entry | undefine
 /** `header` is an older name of `http`, which is what an entry without a type is. */
 function typeOf(fields: Fields, deprecated: (message: string) => void): string | undefined {
   if (!fields.has("type")) return "http";
-  const type = fields.word("type", [...Object.keys(kinds), "header"]);
+  const type = fields.word("type", [...Object.keys(entryKinds), "header"]);
   if (type !== "header") return type;
   deprecated('type = "header" is deprecated; write type = "http"');
   return "http";

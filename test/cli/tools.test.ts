@@ -297,6 +297,12 @@ test("G4: the base's header filter is compared, and --allow-header adds to it", 
   assert.match(text, /headers: \[ authorization, X-Api-Key \]/);
 });
 
+test("--shaped: placeholders that look like keys, the same each time", async () => {
+  const text = await rendered("--harness", "codex", "--shaped", root);
+  assert.match(text, /proxy_value: sk-proj-\w{48}\n/);
+  assert.equal(await rendered("--harness", "codex", "--shaped", root), text);
+});
+
 test("F2: a gateway for all, or for one by name", async () => {
   assert.match(
     await rendered("--harness", "codex", "--gateway", "llm.internal", root),

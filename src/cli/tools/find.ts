@@ -17,6 +17,7 @@ export interface ToolsOptions {
   readonly ttl?: string;
   readonly harness?: readonly string[];
   readonly gateway?: readonly string[];
+  readonly shaped?: boolean;
   readonly allowHeader?: readonly string[];
 }
 
@@ -97,6 +98,7 @@ function overridesOf(directories: readonly string[], options: ToolsOptions): rea
     ["ttl", "--ttl", options.ttl],
     ["harnesses", "--harness", options.harness],
     ["gateway", "--gateway", gatewayOf(options.gateway ?? [])],
+    ["placeholders", "--shaped", options.shaped === true ? "shaped" : undefined],
     ["allow_headers", "--allow-header", options.allowHeader],
   ];
   return values.flatMap(([key, variable, value]) =>
