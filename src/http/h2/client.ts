@@ -56,7 +56,7 @@ export class H2ClientConnection implements SessionHandler {
    */
   request(fields: RequestFields, end: boolean, owner: StreamOwner): Stream {
     const { session } = this;
-    const block = requestBlock(session.encoder, fields);
+    const block = requestBlock(session.sender.encoder, fields);
     const id = session.lastOwnStream === 0 ? 1 : session.lastOwnStream + 2;
     session.lastOwnStream = id;
     const stream = session.adopt(id, owner, false);

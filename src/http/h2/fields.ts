@@ -8,7 +8,7 @@ import type { FieldEntry } from "./hpack/entry.ts";
 /** A decoded header block, as far as it was within the limits. */
 export interface FieldList {
   readonly entries: FieldEntry[];
-  /** Bytes of names and values. */
+  /** Bytes of names and values, without those of `:path`. */
   size: number;
   /** There were more fields or bytes than are taken; those are not among `entries`. */
   tooLarge: boolean;

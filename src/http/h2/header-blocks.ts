@@ -78,11 +78,12 @@ export class HeaderBlocks {
 
   /** Every block is decoded to its end, whatever is wrong with its message: the next one builds on it. */
   #decode(block: Buffer, wireSize: number): FieldList {
-    const { maxHeaderBytes, maxHeaderCount, maxStartLine } = this.#limits;
+    const { maxHeaderBytes, maxHeaderCount } = this.#limits;
     const list: FieldList = { entries: [], size: 0, tooLarge: false, wireSize };
     const onField = (entry: FieldEntry): void => {
-      list.size += entry.name.length + entry.value.length;
-      if (list.size > maxHeaderBytes + maxStartLine || list.entries.length >= maxHeaderCount + pseudoFields) {
+      // The target has a limit of its own, as in HTTP/1.1.
+      if (entry.name !== ":path") list.size += entry.name.length + entry.value.length;
+      if (list.size > maxHeaderBytes || list.entries.length >= maxHeaderCount + pseudoFields) {
         list.tooLarge = true;
       } else list.entries.push(entry);
     };

@@ -243,7 +243,7 @@ export class Receiver implements FrameHandler {
     const session = this.#session;
     switch (setting) {
       case settings.headerTableSize:
-        session.encoder.setTableSize(value);
+        session.sender.encoder.setTableSize(value);
         break;
       case settings.enablePush:
         if (value > (session.options.role === "server" ? 1 : 0)) throw protocolError("a wrong ENABLE_PUSH");
@@ -256,11 +256,11 @@ export class Receiver implements FrameHandler {
         for (const stream of session.streams.values()) {
           if (stream.sendWindow + value > largest31 * 2) throw flowError("a window that is too large");
         }
-        session.setStreamSendWindow(value);
+        session.sender.setStreamWindow(value, session.streams.values());
         break;
       case settings.maxFrameSize:
         if (value < 16_384 || value > 16_777_215) throw protocolError("a wrong MAX_FRAME_SIZE");
-        session.setPeerFrameSize(value);
+        session.sender.setFrameSize(value);
         break;
       case settings.enableConnectProtocol:
         if (value > 1) throw protocolError("a wrong ENABLE_CONNECT_PROTOCOL");
@@ -304,8 +304,8 @@ export class Receiver implements FrameHandler {
     const session = this.#session;
     if (id === 0) {
       if (increment === 0) throw protocolError("a window opened by nothing");
-      if (session.sendWindow + increment > largest31) throw flowError("a window that is too large");
-      session.onWindowUpdate(undefined, increment);
+      if (session.sender.window + increment > largest31) throw flowError("a window that is too large");
+      session.sender.onWindowUpdate(undefined, increment);
       return;
     }
     if (this.#isIdle(id)) throw protocolError("WINDOW_UPDATE on a stream that was never opened");
@@ -314,7 +314,7 @@ export class Receiver implements FrameHandler {
     if (increment === 0) session.faultStream(stream, malformed("a window opened by nothing"));
     else if (stream.sendWindow + increment > largest31) {
       session.faultStream(stream, new StreamError(codes.flowControlError, "a window that is too large"));
-    } else session.onWindowUpdate(stream, increment);
+    } else session.sender.onWindowUpdate(stream, increment);
   }
 
   /** Priorities are not followed (RFC 9113 section 5.3.2), only checked. */

@@ -281,7 +281,8 @@ export class ServerExchange implements Incoming, BodySource, BodySink, Channel, 
       // First, so that nobody takes what the body's readers meet next for a failure of theirs.
       abandoned?.();
     }
-    if (!this.#requestDone) this.#sink?.abort(this.#error);
+    // A channel may be cut in one direction after the other has ended.
+    if (this.#tunnel || !this.#requestDone) this.#sink?.abort(this.#error);
   }
 
   onDeadline(): void {
@@ -295,7 +296,7 @@ export class ServerExchange implements Incoming, BodySource, BodySink, Channel, 
   }
 
   get #encoder() {
-    return this.#connection.session.encoder;
+    return this.#connection.session.sender.encoder;
   }
 
   /** The request was malformed after all, and the client has to be told so whatever it was answered. */

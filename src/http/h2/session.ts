@@ -1,27 +1,20 @@
 import type { Socket } from "node:net";
 import { Output } from "../h1/output.ts";
-import type { Headers } from "../headers.ts";
-import { trailerBlock } from "./encode.ts";
 import { codes, SessionError, StreamError } from "./errors.ts";
 import type { FieldList } from "./fields.ts";
 import {
   clientPreface,
-  flags,
-  frameHeader,
   frameHeaderSize,
   goawayFrame,
-  maxFrameSize,
   pingFrame,
   rstStreamFrame,
   settings as settingIds,
   settingsFrame,
-  types,
   windowUpdateFrame,
-  writeFrameHeader,
 } from "./frames.ts";
-import { HpackEncoder } from "./hpack/encoder.ts";
 import { Receiver } from "./receiver.ts";
 import { type H2Limits, hpackTableSize, streamWindow } from "./limits.ts";
+import { Sender, standardWindow } from "./sender.ts";
 import { Stream, type StreamEnd, type StreamOwner } from "./stream.ts";
 
 /** Whoever runs a session: the server's or the client's side of it. */
@@ -58,10 +51,6 @@ export interface SessionOptions {
   readonly credit: "receipt" | "consumption";
 }
 
-const standardWindow = 65_535;
-/** DATA frames are no longer than this, however much the peer takes: other streams want to send too. */
-const longestData = 64 * 1024;
-
 /**
  * One HTTP/2 connection, either side (RFC 9113): what is sent, the streams, and flow control. What arrives is taken
  * apart by the {@link Receiver}.
@@ -69,7 +58,7 @@ const longestData = 64 * 1024;
 export class Session {
   readonly socket: Socket;
   readonly output: Output;
-  readonly encoder = new HpackEncoder();
+  readonly sender: Sender;
   readonly options: SessionOptions;
   readonly handler: SessionHandler;
   readonly streams = new Map<number, Stream>();
@@ -82,14 +71,8 @@ export class Session {
   /** The peer takes extended CONNECT (RFC 8441). */
   peerConnectProtocol = false;
   readonly #receiver: Receiver;
-  readonly #blocked = new Set<Stream>();
-  #sendWindow = standardWindow;
-  #streamSendWindow = standardWindow;
-  #peerFrameSize: number = maxFrameSize;
   #receiveWindow: number;
   #credit = 0;
-  #ready = true;
-  #pumping = false;
   /** GOAWAY with an error was sent, or the socket is closed: nothing that arrives means anything. */
   #dead = false;
   #closed = false;
@@ -99,6 +82,7 @@ export class Session {
     this.options = options;
     this.handler = handler;
     this.output = new Output(socket);
+    this.sender = new Sender(this.output, () => this.#receiver.allowUpdates());
     this.#receiver = new Receiver(this);
     this.#receiveWindow = options.window;
     if (options.role === "client") this.output.write(clientPreface);
@@ -124,11 +108,6 @@ export class Session {
     return this.#receiver.midMessage;
   }
 
-  /** Whether the socket takes more. */
-  get writable(): boolean {
-    return this.#ready;
-  }
-
   /** Nothing can be sent or received any more. */
   get dead(): boolean {
     return this.#dead || this.socket.destroyed;
@@ -146,7 +125,7 @@ export class Session {
 
   /** Registers a stream that the peer or this side has opened. */
   adopt(id: number, owner: StreamOwner, remoteEnded: boolean): Stream {
-    const stream = new Stream(this, id, owner, this.#streamSendWindow, streamWindow);
+    const stream = new Stream(this, id, owner, this.sender.streamWindow, streamWindow);
     stream.remoteEnded = remoteEnded;
     this.streams.set(id, stream);
     return stream;
@@ -201,56 +180,6 @@ export class Session {
     this.close();
   }
 
-  // Streams send through it.
-
-  sendBlock(stream: Stream, block: Buffer, end: boolean): void {
-    const room = this.#peerFrameSize;
-    const length = block.length - frameHeaderSize;
-    const endFlag = end ? flags.endStream : 0;
-    stream.bytesOut += block.length;
-    if (length <= room) {
-      writeFrameHeader(block, length, types.headers, flags.endHeaders | endFlag, stream.id);
-      this.#send(block);
-      return;
-    }
-    writeFrameHeader(block, room, types.headers, endFlag, stream.id);
-    this.#send(block.subarray(0, frameHeaderSize + room));
-    for (let at = frameHeaderSize + room; at < block.length; at += room) {
-      const piece = block.subarray(at, at + room);
-      const last = at + room >= block.length ? flags.endHeaders : 0;
-      this.#send(frameHeader(piece.length, types.continuation, last, stream.id));
-      this.#send(piece);
-    }
-  }
-
-  /** @returns how many bytes went out: as many as windows and the socket allow, and no more than `atMost` */
-  sendData(stream: Stream, bytes: Uint8Array, atMost: number): number {
-    const limit = Math.min(bytes.length, atMost);
-    let sent = 0;
-    while (sent < limit && this.#ready) {
-      const most = Math.min(this.#peerFrameSize, stream.sendWindow, this.#sendWindow);
-      const size = Math.min(limit - sent, most);
-      if (size <= 0) break;
-      this.#send(frameHeader(size, types.data, 0, stream.id));
-      this.#send(size === bytes.length ? bytes : bytes.subarray(sent, sent + size));
-      sent += size;
-      stream.sendWindow -= size;
-      this.#sendWindow -= size;
-      stream.bytesOut += size + frameHeaderSize;
-      this.#receiver.allowUpdates();
-    }
-    return sent;
-  }
-
-  sendEnd(stream: Stream, trailers: Headers | undefined): void {
-    const block = trailers === undefined ? undefined : trailerBlock(this.encoder, trailers);
-    if (block !== undefined) this.sendBlock(stream, block, true);
-    else {
-      stream.bytesOut += frameHeaderSize;
-      this.#send(frameHeader(0, types.data, flags.endStream, stream.id));
-    }
-  }
-
   openWindow(stream: number, increment: number): void {
     this.output.write(windowUpdateFrame(stream, increment));
   }
@@ -266,14 +195,10 @@ export class Session {
     if (stream.closed) return;
     stream.closed = true;
     this.streams.delete(stream.id);
-    this.#blocked.delete(stream);
+    this.sender.forget(stream);
     this.#receiver.remember(stream.id, wasReset);
     this.onConsumed(stream.unconsumed);
     if (this.streams.size === 0 && !this.#dead) this.handler.onIdle();
-  }
-
-  onBlocked(stream: Stream): void {
-    this.#blocked.add(stream);
   }
 
   onConsumed(bytes: number): void {
@@ -294,28 +219,6 @@ export class Session {
   /** Bytes for a stream that is not there any more. */
   onPassedOver(bytes: number): void {
     this.onConsumed(bytes);
-  }
-
-  onWindowUpdate(stream: Stream | undefined, increment: number): void {
-    if (stream === undefined) this.#sendWindow += increment;
-    else stream.sendWindow += increment;
-    this.#pump();
-  }
-
-  get sendWindow(): number {
-    return this.#sendWindow;
-  }
-
-  /** SETTINGS_INITIAL_WINDOW_SIZE holds for streams that are open too (RFC 9113 section 6.9.2). */
-  setStreamSendWindow(size: number): void {
-    const change = size - this.#streamSendWindow;
-    this.#streamSendWindow = size;
-    for (const stream of this.streams.values()) stream.sendWindow += change;
-    this.#pump();
-  }
-
-  setPeerFrameSize(size: number): void {
-    this.#peerFrameSize = Math.min(size, longestData);
   }
 
   /**
@@ -341,30 +244,6 @@ export class Session {
     this.#receiveWindow += this.#credit;
     this.openWindow(0, this.#credit);
     this.#credit = 0;
-  }
-
-  #send(bytes: Uint8Array): void {
-    this.#ready = this.output.write(bytes);
-  }
-
-  /** Sends what waits, a frame of each stream in turn, for as long as there is room. */
-  #pump(): void {
-    if (this.#pumping) return;
-    this.#pumping = true;
-    for (let moved = true; moved; ) {
-      moved = false;
-      for (const stream of this.#blocked) {
-        if (!this.#ready) break;
-        if (stream.closed) continue;
-        const before = stream.bytesOut;
-        const more = stream.flush(maxFrameSize);
-        moved ||= stream.bytesOut > before;
-        if (more) continue;
-        this.#blocked.delete(stream);
-        stream.resume();
-      }
-    }
-    this.#pumping = false;
   }
 
   #cutAll(end: StreamEnd): void {
@@ -393,8 +272,7 @@ export class Session {
   };
 
   readonly #onDrain = (): void => {
-    this.#ready = true;
-    this.#pump();
+    this.sender.onDrain();
     this.handler.onDrain();
   };
 

@@ -50,6 +50,8 @@ export class Stream {
   closed = false;
   /** `write` answered false. */
   #waits = false;
+  /** In `write`, whose caller learns from its answer what happened. */
+  #writing = false;
   #queue: Uint8Array[] = [];
   #ending = false;
   #trailers: Headers | undefined;
@@ -76,21 +78,23 @@ export class Stream {
   sendFields(block: Buffer, end: boolean): void {
     if (this.closed || this.localEnded) return;
     if (end) this.localEnded = true;
-    this.#session.sendBlock(this, block, end);
+    this.#session.sender.sendBlock(this, block, end);
     if (end) this.#finish();
   }
 
   /** Sends bytes of the body; false when they wait, or the next ones would. */
   write(bytes: Uint8Array): boolean {
     if (this.closed || this.#ending) return false;
-    const sent = this.#queue.length > 0 ? 0 : this.#session.sendData(this, bytes, Number.POSITIVE_INFINITY);
-    if (sent < bytes.length) {
-      this.#queue.push(sent === 0 ? bytes : bytes.subarray(sent));
-      this.#session.onBlocked(this);
+    const { sender } = this.#session;
+    // Where others wait this stream waits its turn.
+    const turn = this.#queue.length === 0 && !sender.contended;
+    const sent = turn ? sender.sendData(this, bytes, Number.POSITIVE_INFINITY) : 0;
+    if (sent < bytes.length) this.#queue.push(sent === 0 ? bytes : bytes.subarray(sent));
+    if (sent < bytes.length || !sender.writable) {
       this.#waits = true;
-    } else if (!this.#session.writable) {
-      this.#session.onBlocked(this);
-      this.#waits = true;
+      this.#writing = true;
+      sender.onBlocked(this);
+      this.#writing = false;
     }
     return !this.#waits;
   }
@@ -141,7 +145,7 @@ export class Stream {
   flush(atMost: number): boolean {
     const first = this.#queue[0];
     if (first === undefined) return false;
-    const sent = this.#session.sendData(this, first, atMost);
+    const sent = this.#session.sender.sendData(this, first, atMost);
     if (sent < first.length) this.#queue[0] = first.subarray(sent);
     else this.#queue.shift();
     if (this.#queue.length > 0) return true;
@@ -153,7 +157,7 @@ export class Stream {
   resume(): void {
     if (!this.#waits || this.#queue.length > 0) return;
     this.#waits = false;
-    if (!this.#ending) this.owner.onWritable();
+    if (!this.#ending && !this.#writing) this.owner.onWritable();
   }
 
   #sendEnd(): void {
@@ -163,7 +167,7 @@ export class Stream {
       return;
     }
     this.localEnded = true;
-    this.#session.sendEnd(this, this.#trailers);
+    this.#session.sender.sendEnd(this, this.#trailers);
     this.#finish();
   }
 
