@@ -74,9 +74,9 @@ export function certificateProblem({ cert, key }: ClientCertificate): string | u
   let privateKey: KeyObject;
   try {
     privateKey = createPrivateKey(key);
-  } catch (error) {
-    const encrypted = (error as NodeJS.ErrnoException).code === "ERR_MISSING_PASSPHRASE";
-    return encrypted
+  } catch {
+    // In the label of PKCS#8 (RFC 7468 section 11), in a header of older forms.
+    return key.includes("ENCRYPTED")
       ? "the key is encrypted; give it without a password"
       : "the key is not a private key in PEM";
   }

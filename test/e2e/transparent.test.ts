@@ -64,7 +64,12 @@ const records = (): AuditLine[] =>
 /** What curl prints in the workload's place. */
 async function curl(...args: string[]): Promise<string> {
   const { stdout, stderr } = await network.run("workload", "curl", [
-    ...["--silent", "--show-error", "--max-time", "4", "--cacert", join(folder, "ca.crt")],
+    "--silent",
+    "--show-error",
+    "--max-time",
+    "4",
+    "--cacert",
+    join(folder, "ca.crt"),
     ...args,
   ]);
   return stdout + stderr;
@@ -176,17 +181,27 @@ test("with the proxy and its rules at the gateway", { skip }, async (t) => {
 
   await t.test("on one machine, rules by user lead that user alone to the proxy", async () => {
     network.rules("gateway", sameMachineRules.replaceAll("agent", "4321"));
+    const pinned = `api.example.com:443:${addresses.internet.ip4}`;
     const as = (uid: string) =>
-      network.run("gateway", "setpriv", [
-        ...[`--reuid=${uid}`, "--clear-groups", "curl", "-sS", "-m", "3", "--cacert", join(folder, "ca.crt")],
-        ...["--resolve", `api.example.com:443:${addresses.internet.ip4}`, "https://api.example.com/"],
-      ]);
+      network.run(
+        "gateway",
+        "setpriv",
+        `--reuid=${uid} --clear-groups curl -sS -m 3 --cacert ${join(folder, "ca.crt")} --resolve ${pinned} https://api.example.com/`.split(
+          " ",
+        ),
+      );
     const agent = await as("4321");
     assert.equal(agent.stdout, "the internet\n", agent.stderr);
     // Others meet the real certificate, which this CA has not issued.
     assert.match((await as("0")).stderr, /certificate/);
     const out = await network.run("gateway", "setpriv", [
-      ...["--reuid=4321", "--clear-groups", "curl", "-sS", "-m", "2", "http://10.88.2.2:8080/"],
+      "--reuid=4321",
+      "--clear-groups",
+      "curl",
+      "-sS",
+      "-m",
+      "2",
+      "http://10.88.2.2:8080/",
     ]);
     assert.notEqual(out.code, 0);
   });
