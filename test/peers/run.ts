@@ -13,6 +13,7 @@ const packages = [
   "awscli==1.46.3",
   "google-auth==2.62.2",
   "requests==2.34.2",
+  "kubernetes-validate==1.37.0",
 ];
 const installMs = 300_000;
 
@@ -47,7 +48,8 @@ process.exit(status ?? 1);
 /** The folder with the programs of a virtual environment, or why there is none. */
 function preparePython(venv: string): { readonly folder: string } | { readonly missing: string } {
   const folder = join(venv, "bin");
-  if (existsSync(join(folder, "moto_server"))) return { folder };
+  if (existsSync(join(folder, "moto_server")) && existsSync(join(folder, "kubernetes-validate")))
+    return { folder };
   console.log(`installing ${packages.join(", ")} ...`);
   const made = spawnSync("python3", ["-m", "venv", venv], { encoding: "utf8" });
   if (made.error !== undefined) return { missing: "this machine has no python3" };
