@@ -3,9 +3,11 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { childEnvironment, refuseCredentialsInArguments } from "../../src/cli/run/environment.ts";
 import { passwordGate } from "../../src/cli/run/password.ts";
+import { withheldVariables } from "../../src/cli/run/variables.ts";
 import { credentialHeaders } from "../../src/cli/run/configuration.ts";
 import { isForbiddenForCredentials } from "../../src/transforms/header-matcher.ts";
 import { lowerCaseName } from "../../src/http/headers.ts";
+import { ca, configOf } from "../helpers/config.ts";
 
 const proxyUrl = "http://sallyport:password@127.0.0.1:1234";
 
@@ -135,4 +137,15 @@ test("docs/run.md names every header of --secret and every variable that the chi
   for (const name of [...credentialHeaders, ...variables]) {
     assert.ok(page.includes(`\`${name}\``) || page.includes(`\`${name}=`), name);
   }
+});
+
+test("I14: what client certificates and their keys are read from is withheld too", () => {
+  const config = configOf(ca);
+  const handles = ["CLIENT_CERT", "CLIENT_KEY"].map((name) => ({
+    name,
+    variables: [name],
+    get: () => assert.fail("read"),
+  }));
+  const withheld = withheldVariables(config, [], handles);
+  assert.ok(withheld.has("CLIENT_CERT") && withheld.has("CLIENT_KEY"));
 });
