@@ -62,6 +62,7 @@ export const reasons = [
   "upstream_response_timeout",
   "upstream_response_invalid",
   "upstream_closed",
+  "unscrubbable_encoding",
   "upstream_proxy_failed",
   // the proxy's own state
   "draining",

@@ -1,4 +1,6 @@
 import { type Authority, isLoopbackHost } from "../http/authority.ts";
+import type { Exposed } from "../scrub/forms.ts";
+import { prepareRequest } from "../scrub/request.ts";
 import type {
   Client,
   Exchange,
@@ -40,6 +42,8 @@ export class ExchangeState implements Exchange {
   current: Trace | undefined;
   /** A credential was attached or a request signed: what comes back may echo it. */
   credentialed = false;
+  /** Values that went out with the request. */
+  exposed: Exposed[] | undefined;
   readonly #plaintextCredentials: boolean;
   #claims: Set<string> | undefined;
 
@@ -73,13 +77,13 @@ export class ExchangeState implements Exchange {
     return true;
   }
 
-  claimed(place: string): boolean {
-    return this.#claims?.has(place) ?? false;
-  }
-
   /** Places that credentials were put in, as {@link claim} names them. */
   get claims(): ReadonlySet<string> | undefined {
     return this.#claims;
+  }
+
+  claimed(place: string): boolean {
+    return this.#claims?.has(place) ?? false;
   }
 
   attachable(): Rejection | undefined {
@@ -88,6 +92,12 @@ export class ExchangeState implements Exchange {
     }
     this.credentialed = true;
     return undefined;
+  }
+
+  expose(exposed: Exposed): void {
+    this.exposed ??= [];
+    this.exposed.push(exposed);
+    prepareRequest(this.request.headers, exposed.keepsRange === true);
   }
 }
 

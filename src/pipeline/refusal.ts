@@ -36,7 +36,7 @@ export function refusal(facts: RefusalFacts): RefusalAnswer {
     ["Content-Type", "application/json"],
     ["Sallyport-Reason", facts.reason],
   ]);
-  return answer(facts.status, headers, `${JSON.stringify({ error })}\n`);
+  return { ...answer(facts.status, headers, `${JSON.stringify({ error })}\n`), message };
 }
 
 /** The answer of a transform that has one of its own; a refusal still carries its reason in a header. */
@@ -147,6 +147,8 @@ const sentences: Record<Reason, (host: string) => string> = {
   upstream_response_timeout: (host) => `${host} did not answer in time.`,
   upstream_response_invalid: (host) => `${host} sent an answer that is not well-formed HTTP.`,
   upstream_closed: (host) => `${host} closed the connection before it answered.`,
+  unscrubbable_encoding: (host) =>
+    `Answers of ${host} are searched for credentials, and this one cannot be. Ask for it without a content coding (Accept-Encoding: identity).`,
   upstream_proxy_failed: (host) =>
     `The proxy on the way to ${host} did not open the connection. ${legFailed}`,
   draining: () => "This proxy is stopping.",

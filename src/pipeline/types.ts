@@ -6,6 +6,7 @@ import type { Headers } from "../http/headers.ts";
 import type { HttpVersion } from "../http/message.ts";
 import type { SecretHandle } from "../sources/types.ts";
 import type { Reason } from "../reasons.ts";
+import type { Exposed } from "../scrub/forms.ts";
 import type { Rules } from "./rules.ts";
 
 /** What a transform says about a request, a response or a tunnel; `undefined` lets it go on. */
@@ -123,6 +124,11 @@ export interface Exchange {
    * that is not this machine, I6), which the transform returns as its verdict.
    */
   attachable(): Rejection | undefined;
+  /**
+   * Says that a value goes out with the request and must not come back: it is looked for in the answers to this caller
+   * from this host. Called before anything is signed, because it may take header fields away.
+   */
+  expose(exposed: Exposed): void;
 }
 
 /** What one transform did to one exchange; the reference's trace object. */

@@ -4,7 +4,7 @@ import type { Channel } from "../http/channel.ts";
 import type { Answer } from "../http/h1/server.ts";
 import { stripHopByHop } from "../http/hop-by-hop.ts";
 import type { Incoming } from "../http/incoming.ts";
-import type { RequestHead, ResponseHead } from "../http/message.ts";
+import type { Framing, RequestHead, ResponseHead } from "../http/message.ts";
 import { parseTarget, type Target, TargetError } from "../http/target.ts";
 import {
   acceptanceProblem,
@@ -19,6 +19,8 @@ import type { Decision, Pipeline } from "../pipeline/pipeline.ts";
 import { refusal, type RefusalAnswer, rejectionAnswer, syntheticAnswer } from "../pipeline/refusal.ts";
 import type { Caller, Client, ExchangeResponse } from "../pipeline/types.ts";
 import type { Reason } from "../reasons.ts";
+import type { Exposures } from "../scrub/exposures.ts";
+import { CodingError } from "../scrub/recode.ts";
 import {
   type ConnectionInfo,
   type Upstream,
@@ -26,9 +28,10 @@ import {
   type UpstreamHandlers,
 } from "../upstream/index.ts";
 import { hostHeader, noBody, requestFraming, responseFraming } from "./outgoing.ts";
+import { grpcAnswer, isGrpcCall } from "./grpc-answer.ts";
 import { emptyFacts, exchangeRecord, type Outcome } from "./record.ts";
 import { RequestAuthorityError, requestAuthority } from "./request-authority.ts";
-import { grpcAnswer, isGrpcCall } from "./grpc-answer.ts";
+import { type Scrubbing, scrubbing } from "./scrubbing.ts";
 import { badAcceptance, type RelayContext, relayWebSocket } from "./upgrade.ts";
 
 /** What forwarding needs of the running proxy. */
@@ -39,6 +42,8 @@ export interface ForwardContext extends RelayContext {
   readonly maxRequestBody: number;
   readonly maxResponseBody: number;
   readonly plaintextCredentials: boolean;
+  /** What went out, which must not come back. */
+  readonly exposures: Exposures;
   pipeline(): Pipeline;
   nextId(): string;
   authenticate(proxyAuthorization: string | undefined): Authentication;
@@ -74,6 +79,7 @@ class Flow implements UpstreamHandlers {
   readonly #startedAt = performance.now();
   readonly #outcome: Outcome = emptyFacts();
   #exchange: ExchangeState | undefined;
+  #scrubbing: Scrubbing | undefined;
   /** With the caller, once the request has proved one. */
   #client: Client;
   #sent: { cancel(): void } | undefined;
@@ -203,6 +209,7 @@ class Flow implements UpstreamHandlers {
 
   #send(): void {
     const exchange = this.#exchange as ExchangeState;
+    this.#scrubbing = scrubbing(exchange, this.#context.exposures);
     const { request, authority } = exchange;
     const head = this.#incoming.head;
     const query = request.query === undefined ? "" : `?${request.query}`;
@@ -234,7 +241,8 @@ class Flow implements UpstreamHandlers {
   onInterim(head: ResponseHead): void {
     if (this.#answered || this.#gone) return;
     stripHopByHop(head.headers);
-    this.#incoming.sendInterim(head.status, head.reason, head.headers);
+    const reason = this.#scrubbing?.head(head.reason, head.headers) ?? head.reason;
+    this.#incoming.sendInterim(head.status, reason, head.headers);
   }
 
   onResponse(head: ResponseHead, body: Body, info: ConnectionInfo): void {
@@ -278,7 +286,9 @@ class Flow implements UpstreamHandlers {
       this.#answered = true;
       this.#outcome.status = 101;
       const end = () => this.#record();
-      relayWebSocket(this.#context, this.#incoming, headers, channel, this.#outcome, end);
+      this.#scrubbing?.head(reason, headers);
+      const scrubbed = this.#scrubbing?.channel(channel) ?? channel;
+      relayWebSocket(this.#context, this.#incoming, headers, scrubbed, this.#outcome, end);
     };
     const decision = this.#pipeline.response(exchange);
     if (decision instanceof Promise) void this.#late(decision, then);
@@ -308,10 +318,29 @@ class Flow implements UpstreamHandlers {
       return;
     }
     const bodiless = exchange.request.method === "HEAD" || response.status === 204 || response.status === 304;
-    const framing = bodiless
-      ? noBody
-      : responseFraming(head.framing, response.body, this.#incoming.head.version);
-    const { status, reason, headers, body } = response;
+    const deliver = () => this.#deliver(response, bodiless ? noBody : head.framing);
+    if (this.#scrubbing === undefined) {
+      deliver();
+      return;
+    }
+    this.#scrubbing.answer(response, bodiless, (problem) => {
+      if (this.#gone) return;
+      if (problem === undefined) this.#guarded(deliver);
+      else this.#refuseUnscrubbable(response.body, problem);
+    });
+  }
+
+  #refuseUnscrubbable(body: Body, problem: string): void {
+    body.cancel();
+    this.#outcome.action = "error";
+    this.#outcome.error = problem;
+    this.#refuse(502, "unscrubbable_encoding", problem);
+  }
+
+  #deliver({ status, reason, headers, body }: ExchangeResponse, upstream: Framing): void {
+    const framing =
+      upstream === noBody ? noBody : responseFraming(upstream, body, this.#incoming.head.version);
+    const bodiless = framing === noBody;
     this.#outcome.status = status;
     this.#answered = true;
     this.#incoming.respond({ status, reason, headers, framing, keepsLength: bodiless }, body);
@@ -395,7 +424,8 @@ class Flow implements UpstreamHandlers {
     if (error !== undefined) {
       const failure = error instanceof UpstreamError ? error : undefined;
       this.#outcome.action = "error";
-      this.#outcome.reason ??= failure?.reason ?? "upstream_closed";
+      const coding = error instanceof CodingError ? "unscrubbable_encoding" : undefined;
+      this.#outcome.reason ??= failure?.reason ?? coding ?? "upstream_closed";
       this.#outcome.error = failure?.detail ?? error.message;
       this.#sent?.cancel();
     }

@@ -7,6 +7,7 @@ import type { DialFailure, ListenerContext, SplicedUpstream } from "../listeners
 import { connectionRecord } from "../listeners/record.ts";
 import { refusal } from "../pipeline/refusal.ts";
 import type { Caller } from "../pipeline/types.ts";
+import { Exposures } from "../scrub/exposures.ts";
 import type { LeafStore } from "../tls/leaf.ts";
 import { type Upstream, UpstreamError } from "../upstream/index.ts";
 import { type ForwardContext, forward } from "./forward.ts";
@@ -60,6 +61,7 @@ export function listenerContext({
     get plaintextCredentials() {
       return policy().config.proxy.plaintextCredentials === "allow";
     },
+    exposures: new Exposures(),
     pipeline,
     nextId,
     authenticate,

@@ -1,12 +1,5 @@
 import { accepts, bytesAt, type Exposed, type Form, formsOf } from "./forms.ts";
-import {
-  introducers,
-  longestSpelling,
-  simpleEscape,
-  type Spelling,
-  type Style,
-  spellingsAt,
-} from "./spelling.ts";
+import { introducers, simpleEscape, type Spelling, type Style, spellingsAt } from "./spelling.ts";
 
 /** A form that was found, or that may have begun before the end of the input. */
 export interface Match {
@@ -35,6 +28,9 @@ export type Suspended = readonly Thread[];
 const interruptions = introducers.slice();
 interruptions[0x0a] = 1;
 interruptions[0x0d] = 1;
+
+/** A symbol behind an escaped CR and LF, each spelled in the longest way. */
+const heldPerSymbol = 42;
 
 const escapeBit = 0x8000_0000 | 0;
 const formBits = 31;
@@ -65,7 +61,7 @@ export class Automaton {
 
   constructor(values: readonly Exposed[]) {
     this.#forms = values.flatMap(formsOf);
-    this.longest = 3 * longestSpelling * Math.max(0, ...this.#forms.map(({ text }) => text.length));
+    this.longest = heldPerSymbol * Math.max(0, ...this.#forms.map(({ text }) => text.length));
     this.#groups = grouped(this.#forms);
     this.#fillTables();
   }

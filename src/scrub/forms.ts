@@ -5,6 +5,14 @@ export interface Exposed {
   readonly name: string;
   /** What stands in its place: the placeholder that the workload holds, or `[redacted:NAME]`. */
   readonly replacement: string;
+  /** Tells apart what one entry gives out beside its value, such as the value with a user name before it. */
+  readonly part?: string;
+  /** Made for one exchange, such as the signature of a presigned query: not looked for in later ones. */
+  readonly once?: boolean;
+  /** `scrub: pass_unknown_encoding`: an answer in a coding that cannot be decoded is let through. */
+  readonly passUnknown?: boolean;
+  /** The request keeps its `Range`. */
+  readonly keepsRange?: boolean;
 }
 
 /** Values with fewer bytes occur by chance; they are not looked for. */

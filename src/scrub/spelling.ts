@@ -32,9 +32,6 @@ const backslash = 0x5c;
 export const introducers = new Uint8Array(256);
 for (const byte of [percent, ampersand, backslash]) introducers[byte] = 1;
 
-/** Bytes of the longest way to write one byte: `&amp;#x00002f;`. */
-export const longestSpelling = 14;
-
 /** Encodings within encodings: JSON in JSON has a backslash for each. */
 const maxBackslashes = 4;
 const maxDecimals = 7;

@@ -45,6 +45,7 @@ export function compile(config: Config, context: BuildContext, options: AwsAuthO
     unsignedPayload: config.unsigned_payload === true,
     allowChunkedBody: config.allow_chunked_body === true,
     credentials: credentialsOf(config, handles, context, options),
+    scrub: config.scrub,
     now: options.now ?? Date.now,
   };
   return { settings, secrets: [...handles.values()] };

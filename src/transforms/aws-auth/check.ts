@@ -1,6 +1,7 @@
 import type { Rules } from "../../pipeline/rules.ts";
 import type { Exchange, Rejection } from "../../pipeline/types.ts";
 import type { Reason } from "../../reasons.ts";
+import type { ScrubMode } from "../exposure.ts";
 import { type ActionPolicy, isToldByBody, operationsOf } from "./actions.ts";
 import { canonicalQuery } from "./canonical.ts";
 import type { CredentialSource } from "./credentials.ts";
@@ -17,6 +18,8 @@ export interface Settings extends PayloadSettings {
   readonly actions: ActionPolicy;
   readonly matchScopeToHost: boolean;
   readonly credentials: CredentialSource;
+  /** Whether answers are searched for what goes out. */
+  readonly scrub: ScrubMode;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }

@@ -3,6 +3,7 @@ import { BodyTooLargeError } from "../../http/body.ts";
 import type { Exchange, Verdict } from "../../pipeline/types.ts";
 import { attachSignature } from "./attach.ts";
 import { check, checkAction, isRefusal, type Plan, refusal, reject, type Settings } from "./check.ts";
+import { expose, exposedValue } from "../exposure.ts";
 import { MintError } from "../minting/mint-error.ts";
 import { CredentialError } from "./credentials.ts";
 import { emptyHash, type Signer, signingTime } from "./sigv4.ts";
@@ -73,12 +74,35 @@ function unavailable(exchange: Exchange, { credentials }: Settings, cause: unkno
 
 function sign(exchange: Exchange, settings: Settings, plan: Plan, signer: Signer): Verdict {
   for (const place of ["signature", "authorization", "x-amz-security-token"]) exchange.claim(place);
+  exposeKeys(exchange, settings, signer);
   const payloadHash = hashOf(exchange, plan);
   const places = attachSignature(exchange, plan, payloadHash, signer, signingTime(settings.now()));
+  exposePresigned(exchange, settings, plan);
   exchange.annotate("injected", places);
   exchange.annotate("service", plan.inbound.scope.service);
   exchange.annotate("region", plan.inbound.scope.region);
   return undefined;
+}
+
+/**
+ * Before the signature, which covers `Accept-Encoding`. `Range` stays: clients of S3 put objects together from ranges and take an
+ * answer that is none for one, and S3 shows what it got in errors alone, which have no ranges.
+ */
+const keepsRange = true;
+
+function exposeKeys(exchange: Exchange, { scrub: mode }: Settings, signer: Signer): void {
+  const { accessKeyId, sessionToken } = signer;
+  expose(exchange, exposedValue({ mode, name: "aws_access_key_id", keepsRange }, accessKeyId));
+  if (sessionToken === undefined) return;
+  expose(exchange, exposedValue({ mode, name: "aws_session_token", keepsRange }, sessionToken));
+}
+
+/** The signature of a presigned URL is a credential by itself until the URL expires. */
+function exposePresigned(exchange: Exchange, { scrub: mode }: Settings, { inbound }: Plan): void {
+  if (inbound.place !== "query") return;
+  const signature = /(?:^|&)X-Amz-Signature=([0-9a-f]+)/.exec(exchange.request.query ?? "")?.[1];
+  if (signature === undefined) return;
+  expose(exchange, exposedValue({ mode, name: "aws_signature", keepsRange }, signature, { once: true }));
 }
 
 function hashOf({ request }: Exchange, { payload }: Plan): string {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { scrubSchema } from "../exposure.ts";
 import { rulesSchema, sourceSchema } from "../schemas.ts";
 
 const credentialsProviderSchema = z.strictObject({
@@ -46,5 +47,6 @@ export const awsAuthSchema = z.strictObject({
     .boolean()
     .optional()
     .describe("Buffers and signs bodies without a Content-Length; otherwise they are refused."),
+  scrub: scrubSchema,
   rules: rulesSchema.optional().describe("Requests to sign; at least one."),
 });

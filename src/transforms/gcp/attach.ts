@@ -1,5 +1,8 @@
 import type { Exchange, Rejection, Verdict } from "../../pipeline/types.ts";
 import type { Rules } from "../../pipeline/rules.ts";
+import type { Exposed } from "../../scrub/forms.ts";
+import type { Secret } from "../../sources/types.ts";
+import { expose } from "../exposure.ts";
 import { asMintError } from "../minting/mint-error.ts";
 import type { GoogleToken } from "./mint.ts";
 
@@ -14,6 +17,8 @@ export interface Attacher {
   readonly place: "authorization" | "x-serverless-authorization";
   /** Audience of ID tokens, for the audit. */
   readonly audience?: string;
+  /** What must not come back in an answer, of a token. */
+  readonly exposed: (token: Secret) => readonly Exposed[];
 }
 
 /** A plain value while a token is held. */
@@ -37,8 +42,9 @@ function setToken(exchange: Exchange, attacher: Attacher, { token, principal }: 
     exchange.annotate("rejected", forbidden.reason);
     return forbidden;
   }
-  const { header, place, audience } = attacher;
+  const { header, place, audience, exposed } = attacher;
   exchange.claim(place);
+  expose(exchange, exposed(token));
   exchange.request.headers.set(header, `Bearer ${token.reveal()}`);
   if (principal !== undefined) exchange.annotate("service_account", principal);
   if (audience !== undefined) exchange.annotate("audience", audience);

@@ -8,7 +8,8 @@ import type {
   Verdict,
 } from "../../pipeline/types.ts";
 import type { SecretHandle } from "../../sources/types.ts";
-import { tokenStub } from "../minting/stub.ts";
+import { exposedSecret } from "../exposure.ts";
+import { stubToken, tokenStub } from "../minting/stub.ts";
 import { type Attacher, attach, skips } from "./attach.ts";
 import { googleVariables, mintWithDefaultCredentials } from "./default-credentials.ts";
 import { isMetadataHost, type MetadataFacts, metadataVerdict } from "./metadata-stub.ts";
@@ -48,6 +49,7 @@ export function makeGcpAuth(options: GcpOptions = {}): TransformKind<typeof gcpA
         get: () => minter.get(),
         header: "Authorization",
         place: "authorization",
+        exposed: exposedSecret({ mode: config.scrub, name: "gcp_auth", replacement: stubToken }),
         allowed: new Set(config.allowed_operations),
         metadata: {
           tokens: "access",

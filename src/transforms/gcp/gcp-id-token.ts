@@ -1,5 +1,6 @@
 import { requestFacts } from "../../pipeline/rules.ts";
 import type { Exchange, Stub, TransformKind, Verdict } from "../../pipeline/types.ts";
+import { exposedSecret } from "../exposure.ts";
 import { type Attacher, attach, skips } from "./attach.ts";
 import { fakeIdToken } from "./fake-id-token.ts";
 import { isMetadataHost, type MetadataFacts, metadataVerdict } from "./metadata-stub.ts";
@@ -56,6 +57,7 @@ export function makeGcpIdToken(options: GcpOptions = {}): TransformKind<typeof g
         header,
         place,
         audience,
+        exposed: exposedSecret({ mode: config.scrub, name: "gcp_id_token" }),
         metadata: {
           tokens: "identity",
           scopes: [],

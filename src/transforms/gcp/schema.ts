@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { scrubSchema } from "../exposure.ts";
 import { rulesSchema, sourceSchema } from "../schemas.ts";
 
 const keyfileKeys = {
@@ -17,6 +18,7 @@ const commonKeys = {
     .string()
     .optional()
     .describe("Project that the metadata stub tells workloads; without it they are told none."),
+  scrub: scrubSchema,
   rules: rulesSchema.optional().describe("Requests the token is for; at least one."),
 };
 

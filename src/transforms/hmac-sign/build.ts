@@ -4,6 +4,7 @@ import type { Rules } from "../../pipeline/rules.ts";
 import type { SecretHandle } from "../../sources/types.ts";
 import type { z } from "zod";
 import { toByteString } from "../byte-string.ts";
+import type { ExposureOptions } from "../exposure.ts";
 import { isForbiddenForCredentials, isHeaderName } from "../header-matcher.ts";
 import { compileTemplate, type FieldShape, type Template } from "../template/index.ts";
 import { makeCounter, randomNonce, timestampFormats } from "./clock.ts";
@@ -38,6 +39,8 @@ export interface Scheme {
   readonly places: readonly string[];
   readonly allowChunkedBody: boolean;
   readonly credentials: () => SigningCredentials | Promise<SigningCredentials>;
+  /** What becomes of a signature in the query, in answers. */
+  readonly exposure: ExposureOptions;
   /** The time as the scheme writes it. */
   readonly timestamp: () => string;
   readonly counter: () => string;
@@ -115,7 +118,8 @@ export function compile(
       ...[...query.queryNames].map((name) => `query:${name}`),
     ],
     allowChunkedBody: config.allow_chunked_body === true,
-    credentials: signingCredentials(handles, makeSigner),
+    credentials: signingCredentials(handles, makeSigner, config.scrub),
+    exposure: { mode: config.scrub, name: "hmac_sign" },
     timestamp: () => writeTime(now()),
     counter: makeCounter(now),
     nonce,

@@ -1,5 +1,7 @@
 import type { Secret, SecretHandle } from "../../sources/types.ts";
+import type { Exposed } from "../../scrub/forms.ts";
 import { hasControl, toByteString } from "../byte-string.ts";
+import { exposedValue, type ScrubMode } from "../exposure.ts";
 import type { Signer } from "./keys.ts";
 
 /** What a request is signed with. */
@@ -7,6 +9,8 @@ export interface SigningCredentials {
   readonly signer: Signer;
   /** All but the key, by name, as byte strings. */
   readonly values: ReadonlyMap<string, string>;
+  /** What must not come back in an answer: all but the key, which never goes out. */
+  readonly exposed: readonly Exposed[];
 }
 
 /** A credential that could not be had, or cannot be used. The message is safe to show (I14). */
@@ -33,6 +37,7 @@ const maxLength = 16_384;
 export function signingCredentials(
   handles: ReadonlyMap<string, SecretHandle>,
   makeSigner: (key: string) => Signer,
+  scrub?: ScrubMode,
 ): () => SigningCredentials | Promise<SigningCredentials> {
   const names = [...handles.keys()];
   const all = [...handles.values()];
@@ -48,7 +53,8 @@ export function signingCredentials(
       else values.set(name, toByteString(value));
     }
     last = secrets;
-    made = { signer: signer as Signer, values };
+    const exposed = [...values].flatMap(([name, value]) => exposedValue({ mode: scrub, name }, value));
+    made = { signer: signer as Signer, values, exposed };
     return made;
   };
   return () => {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { scrubSchema } from "../exposure.ts";
 import { rulesSchema, sourceSchema } from "../schemas.ts";
 import { timestampFormats } from "./clock.ts";
 import { algorithms } from "./keys.ts";
@@ -70,5 +71,6 @@ export const hmacSignSchema = z.strictObject({
     .boolean()
     .optional()
     .describe("Buffers and signs bodies without a Content-Length; otherwise they are refused."),
+  scrub: scrubSchema,
   rules: rulesSchema.optional().describe("Requests to sign; at least one."),
 });

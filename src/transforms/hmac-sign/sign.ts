@@ -2,6 +2,7 @@ import { BodyTooLargeError } from "../../http/body.ts";
 import type { Exchange, Rejection, Verdict } from "../../pipeline/types.ts";
 import type { Reason } from "../../reasons.ts";
 import { hasControl } from "../byte-string.ts";
+import { expose, exposedValue } from "../exposure.ts";
 import { escapeForm } from "../secrets/encodings.ts";
 import { type Template, TemplateError } from "../template/index.ts";
 import type { Field, Scheme } from "./build.ts";
@@ -103,9 +104,10 @@ function sign(
   exchange: Exchange,
   scheme: Scheme,
   body: Buffer,
-  { signer, values: credentials }: SigningCredentials,
+  { signer, values: credentials, exposed }: SigningCredentials,
 ): Verdict | Promise<Verdict> {
   const { request } = exchange;
+  expose(exchange, exposed);
   const { timestamp, counter, nonce, queryNames } = scheme;
   const draft: Draft = { query: request.query, body, message: "", signature: "" };
   if (queryNames.size > 0) {
@@ -143,7 +145,7 @@ function appendParameters(draft: Draft, added: readonly Field[], fields: Signing
 /** Renders what holds the signature, and writes everything at once. */
 function attach(
   exchange: Exchange,
-  { headers, finalQuery, signedQuery, outputEncoding, places }: Scheme,
+  { headers, finalQuery, signedQuery, outputEncoding, places, exposure }: Scheme,
   draft: Draft,
   fields: SigningFields,
   signature: Buffer,
@@ -156,6 +158,8 @@ function attach(
     throw new Refusal(500, "header_template_failed", { header: name, error });
   });
   appendParameters(draft, finalQuery, fields);
+  // A signed query is a credential by itself for as long as its time is accepted.
+  if (finalQuery.length > 0) expose(exchange, exposedValue(exposure, draft.signature, { once: true }));
   exchange.claim("signature");
   for (const place of places) exchange.claim(place);
   const { request } = exchange;

@@ -5,9 +5,11 @@ import type { Clock } from "../../sources/clock.ts";
 import type { SecretHandle } from "../../sources/types.ts";
 import { canonicalName } from "../annotate.ts";
 import { hasControl, toByteString } from "../byte-string.ts";
+import { exposedSecret } from "../exposure.ts";
 import { isForbiddenForCredentials, isHeaderName } from "../header-matcher.ts";
 import { credentialSet } from "../minting/credential-set.ts";
 import { Minter } from "../minting/minter.ts";
+import { stubToken } from "../minting/stub.ts";
 import { parseTokenEndpoint, type TokenEndpoint } from "./endpoint.ts";
 import type { Entry } from "./entry.ts";
 import { grantKeys } from "./grants.ts";
@@ -87,7 +89,13 @@ function buildEntry(config: EntryConfig, site: Site, options: OauthTokenOptions)
     ...(options.clock === undefined ? {} : { clock: options.clock }),
   });
   const { handles } = credentials;
-  return { index, grant, rules, endpoint, handles, minter, ...target, require: config.require !== false };
+  const exposed = exposedSecret({
+    mode: config.scrub,
+    name: `oauth_token[${index}]`,
+    replacement: stubToken,
+  });
+  const require = config.require !== false;
+  return { index, grant, rules, endpoint, handles, minter, ...target, require, exposed };
 }
 
 function grantOf({ grant }: EntryConfig, site: Site): Grant | undefined {

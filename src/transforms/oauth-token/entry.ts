@@ -1,5 +1,6 @@
 import type { Rules } from "../../pipeline/rules.ts";
-import type { SecretHandle } from "../../sources/types.ts";
+import type { Exposed } from "../../scrub/forms.ts";
+import type { Secret, SecretHandle } from "../../sources/types.ts";
 import type { Credentials } from "../minting/credential-set.ts";
 import type { Minted, Minter } from "../minting/minter.ts";
 import type { TokenEndpoint } from "./endpoint.ts";
@@ -24,4 +25,6 @@ export interface Entry {
   readonly prefix: string;
   /** Refuses requests when no token can be had (I4). */
   readonly require: boolean;
+  /** What must not come back in an answer, of a token. */
+  readonly exposed: (token: Secret) => readonly Exposed[];
 }

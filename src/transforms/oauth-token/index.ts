@@ -1,5 +1,6 @@
 import { requestFacts } from "../../pipeline/rules.ts";
 import type { Exchange, Rejection, TransformKind, Verdict } from "../../pipeline/types.ts";
+import { expose } from "../exposure.ts";
 import { asMintError } from "../minting/mint-error.ts";
 import type { Minted } from "../minting/minter.ts";
 import { tokenStub } from "../minting/stub.ts";
@@ -80,6 +81,7 @@ function setToken(exchange: Exchange, entry: Entry, { token }: Minted): Verdict 
     return forbidden;
   }
   exchange.claim(entry.place);
+  expose(exchange, entry.exposed(token));
   exchange.request.headers.set(entry.header, entry.prefix + token.reveal());
   exchange.annotate("injected", [entry.location]);
   return undefined;

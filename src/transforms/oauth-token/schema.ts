@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { scrubSchema } from "../exposure.ts";
 import { rulesSchema, sourceSchema } from "../schemas.ts";
 
 /** Ways to get a token (RFC 6749 sections 4.3, 4.4 and 6; RFC 7523 section 2.1). */
@@ -59,6 +60,7 @@ const entrySchema = z.strictObject({
     .describe(
       "Refuses the request (502) when no token can be had; true if absent. `false` sends it without.",
     ),
+  scrub: scrubSchema,
   rules: rulesSchema.optional().describe("Requests the token is for; at least one."),
 });
 

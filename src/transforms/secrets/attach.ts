@@ -1,5 +1,6 @@
 import type { Exchange, Rejection, Verdict } from "../../pipeline/types.ts";
 import type { Secret } from "../../sources/types.ts";
+import { expose } from "../exposure.ts";
 import type { Entry, InjectEntry, ReplaceEntry } from "./entry.ts";
 import { type Found, search } from "./search.ts";
 import { PathChangedError, writeInjection, writeReplacements } from "./write.ts";
@@ -106,11 +107,14 @@ function accept(run: Run, entry: Entry, secret: Secret | undefined): Verdict {
     if (forbidden !== undefined) return rejected(exchange, entry, forbidden);
     run.allowed = true;
   }
-  const { bytes, fitsHeader, failure } = entry.prepare(secret);
+  const { bytes, fitsHeader, failure, unusable, exposed } = entry.prepare(secret);
   if (failure !== undefined) return formatterFailed(exchange, entry, failure);
+  if (unusable !== undefined) return invalid(exchange, entry, unusable);
   if (entry.kind === "inject") {
     if (entry.target.kind === "header" && !fitsHeader) return invalid(exchange, entry, unfitForHeader);
-    if (exchange.claim(entry.place)) run.injections.push({ entry, value: bytes });
+    if (!exchange.claim(entry.place)) return undefined;
+    run.injections.push({ entry, value: bytes });
+    expose(exchange, exposed);
     return undefined;
   }
   for (const place of run.found) {
@@ -119,6 +123,7 @@ function accept(run: Run, entry: Entry, secret: Secret | undefined): Verdict {
     if (!run.claimed.includes(place.place) && exchange.claim(place.place)) run.claimed.push(place.place);
   }
   run.values.set(entry, bytes);
+  expose(exchange, exposed);
   return undefined;
 }
 

@@ -2,6 +2,7 @@ import type { BuildContext, ConfigPath } from "../../pipeline/types.ts";
 import { lowerCaseName } from "../../http/headers.ts";
 import type { Secret } from "../../sources/types.ts";
 import { hasControl, toByteString } from "../byte-string.ts";
+import { type ExposureOptions, exposedValue } from "../exposure.ts";
 import {
   compileHeaderMatcher,
   type HeaderMatcher,
@@ -14,7 +15,7 @@ import { escapeJson } from "./encodings.ts";
 import { type Entry, type InjectEntry, oncePerSecret, type Prepared, type ReplaceEntry } from "./entry.ts";
 import type { EntryConfig, InjectConfig, ReplaceConfig } from "./schema.ts";
 
-type Common = Pick<Entry, "index" | "handle" | "rules" | "passUnavailable">;
+type Common = Pick<Entry, "index" | "handle" | "rules" | "passUnavailable" | "exposure">;
 type Mode =
   | { readonly kind: "inject"; readonly config: InjectConfig; readonly path: ConfigPath }
   | { readonly kind: "replace"; readonly config: ReplaceConfig; readonly path: ConfigPath };
@@ -23,9 +24,11 @@ type Mode =
 export function buildEntry(config: EntryConfig, index: number, context: BuildContext): Entry | undefined {
   const path: ConfigPath = ["secrets", index];
   const mode = chooseMode(config, path, context);
+  const handle = context.secret([...path, "source"], config.source);
   const common: Common = {
     index,
-    handle: context.secret([...path, "source"], config.source),
+    handle,
+    exposure: { mode: config.scrub, name: handle.name },
     rules: context.rules([...path, "rules"], config.rules),
     passUnavailable: config.on_unavailable === "pass",
   };
@@ -82,7 +85,7 @@ function buildInject(
     location: inHeader ? `header:${header}` : `query:${parameter}`,
     place: inHeader ? lowerCaseName(header) : `query:${name}`,
     formatter,
-    prepare: oncePerSecret((secret) => format(secret, formatter)),
+    prepare: oncePerSecret((secret) => format(secret, formatter, common.exposure)),
   };
 }
 
@@ -107,19 +110,35 @@ function buildFormatter(
   return template;
 }
 
-function format(secret: Secret, formatter: Template | undefined): Prepared {
+function format(secret: Secret, formatter: Template | undefined, exposure: ExposureOptions): Prepared {
   const value = toByteString(secret.reveal());
-  if (formatter === undefined) return prepared(value);
+  const exposed = exposedValue(exposure, value);
+  if (formatter === undefined) return { bytes: value, fitsHeader: !hasControl(value), exposed };
   try {
-    return prepared(formatter.render({ Value: value }));
+    const bytes = formatter.render({ Value: value });
+    return {
+      bytes,
+      fitsHeader: !hasControl(bytes),
+      exposed: [...exposed, ...formatted(bytes, value, exposure)],
+    };
   } catch (error) {
-    if (error instanceof TemplateError) return { bytes: "", fitsHeader: false, failure: error.message };
-    throw error;
+    if (!(error instanceof TemplateError)) throw error;
+    return { bytes: "", fitsHeader: false, failure: error.message, exposed: [] };
   }
 }
 
-function prepared(bytes: string): Prepared {
-  return { bytes, fitsHeader: !hasControl(bytes) };
+/** What stands behind a scheme such as `Basic`, where it is not the value itself: it works wherever the value does. */
+function formatted(bytes: string, value: string, exposure: ExposureOptions): Prepared["exposed"] {
+  const credentials = bytes.slice(bytes.lastIndexOf(" ") + 1);
+  return bytes.includes(value) ? [] : exposedValue(exposure, credentials, { part: "formatted" });
+}
+
+/** A value that is its own placeholder would be sent by whoever knows the placeholder, and never be found in an answer. */
+function swapped(secret: Secret, placeholder: string, exposure: ExposureOptions): Prepared {
+  const bytes = toByteString(secret.reveal());
+  const exposed = exposedValue({ ...exposure, replacement: placeholder }, bytes);
+  const ready = { bytes, fitsHeader: !hasControl(bytes), exposed };
+  return bytes === placeholder ? { ...ready, unusable: "is its own placeholder" } : ready;
 }
 
 function buildReplace(
@@ -148,7 +167,7 @@ function buildReplace(
     path: config.match_path === true,
     body: config.match_body === true,
     require: config.require === true,
-    prepare: oncePerSecret((secret) => prepared(toByteString(secret.reveal()))),
+    prepare: oncePerSecret((secret) => swapped(secret, bytes, common.exposure)),
   };
 }
 

@@ -1,5 +1,7 @@
 import type { Rules } from "../../pipeline/rules.ts";
+import type { Exposed } from "../../scrub/forms.ts";
 import type { Secret, SecretHandle } from "../../sources/types.ts";
+import type { ExposureOptions } from "../exposure.ts";
 import type { HeaderMatcher } from "../header-matcher.ts";
 import type { Template } from "../template/index.ts";
 
@@ -13,6 +15,8 @@ interface EntryBase {
   readonly rules: Rules;
   /** Goes on without the credential when its source fails; otherwise the request is refused (I4). */
   readonly passUnavailable: boolean;
+  /** What becomes of the credential in answers. */
+  readonly exposure: ExposureOptions;
 }
 
 /** Sets a header or a query parameter, whatever the workload sent there. */
@@ -52,6 +56,10 @@ export interface Prepared {
   readonly fitsHeader: boolean;
   /** Why the formatter failed, without any value. */
   readonly failure?: string;
+  /** Why the value cannot be used at all, as the end of a sentence about it. */
+  readonly unusable?: string;
+  /** What must not come back in an answer. */
+  readonly exposed: readonly Exposed[];
 }
 
 /** Remembers the last answer: a source gives the same object until the value changes. */

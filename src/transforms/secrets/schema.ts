@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { scrubSchema } from "../exposure.ts";
 import { rulesSchema, sourceSchema } from "../schemas.ts";
 
 const proxyValue = z
@@ -49,6 +50,7 @@ const entrySchema = z.strictObject({
     .describe(
       "What happens to a request whose credential cannot be had: refused (default), or sent without it.",
     ),
+  scrub: scrubSchema,
   inject: injectSchema.optional(),
   replace: replaceSchema.optional(),
   proxy_value: proxyValue.optional().meta({ deprecated: true }),

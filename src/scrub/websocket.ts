@@ -1,0 +1,225 @@
+import type { BodySink, BodySource } from "../http/body.ts";
+import type { Channel } from "../http/channel.ts";
+import type { Automaton } from "./automaton.ts";
+import type { Exposed } from "./forms.ts";
+import { Rewriter, scrubBytes } from "./rewriter.ts";
+
+export interface ScrubbedFramesOptions {
+  readonly automaton: () => Automaton;
+  readonly found: (exposed: Exposed) => void;
+}
+
+/** Frames that cannot be searched. */
+export class FrameError extends Error {
+  override readonly name = "FrameError";
+}
+
+/** A channel of WebSocket frames (RFC 6455 section 5) whose answers are scrubbed. No extension may have been negotiated. */
+export function scrubbedChannel(channel: Channel, options: ScrubbedFramesOptions): Channel {
+  return {
+    source: new ScrubbedFrames(channel.source, options),
+    sink: channel.sink,
+    get onDrain() {
+      return channel.onDrain;
+    },
+    set onDrain(drained) {
+      channel.onDrain = drained;
+    },
+  };
+}
+
+/** Bytes of a frame that are gathered before they go on as a fragment. */
+const maxGathered = 64 * 1024;
+const maxControl = 125;
+const noBytes = Buffer.alloc(0);
+
+/** Nobody reads before the flow begins. */
+const noSink: BodySink = { write: () => false, end() {}, abort() {} };
+
+/**
+ * The frames of a server. A value may be cut anywhere in a message, whose frames are made anew; a frame that comes at once leaves as
+ * one frame. In binary messages, and in control frames, what replaces a value has its length.
+ */
+class ScrubbedFrames implements BodySource, BodySink {
+  readonly length = undefined;
+  readonly #source: BodySource;
+  readonly #options: ScrubbedFramesOptions;
+  #sink = noSink;
+  #ready = true;
+  #over = false;
+  /** Bytes of a frame's head that have come. */
+  #head: Uint8Array = noBytes;
+  #frame: Frame | undefined;
+  /** Payload of the frame that is still missing. */
+  #left = 0;
+  #control: Uint8Array[] = [];
+  /** The message under way, which control frames may interrupt. */
+  #message: { opcode: number; readonly rewriter: Rewriter } | undefined;
+  #parts: Uint8Array[] = [];
+  #size = 0;
+
+  constructor(source: BodySource, options: ScrubbedFramesOptions) {
+    this.#source = source;
+    this.#options = options;
+  }
+
+  start(sink: BodySink): void {
+    this.#sink = sink;
+    this.#source.start(this);
+  }
+
+  resume(): void {
+    this.#ready = true;
+    this.#source.resume();
+  }
+
+  cancel(): void {
+    this.#over = true;
+    this.#message?.rewriter.cancel();
+    this.#source.cancel();
+  }
+
+  write(bytes: Uint8Array): boolean {
+    let at = 0;
+    while (!this.#over && (at < bytes.length || (this.#frame !== undefined && this.#left === 0))) {
+      at = this.#frame === undefined ? this.#takeHead(bytes, at) : this.#takePayload(this.#frame, bytes, at);
+    }
+    return this.#ready && !this.#over;
+  }
+
+  end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#message?.rewriter.cancel();
+    this.#sink.end(undefined);
+  }
+
+  abort(error: Error): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#message?.rewriter.cancel();
+    this.#sink.abort(error);
+  }
+
+  #takeHead(bytes: Uint8Array, at: number): number {
+    const known = this.#head.length;
+    const head = Buffer.concat([this.#head, bytes.subarray(at, at + longestHead - known)]);
+    const frame = parseHead(head);
+    if (typeof frame === "string") return this.#fail(frame);
+    if (frame === undefined) {
+      this.#head = head;
+      return bytes.length;
+    }
+    const problem = this.#problemOf(frame);
+    if (problem !== undefined) return this.#fail(problem);
+    this.#head = noBytes;
+    this.#frame = frame;
+    this.#left = frame.length;
+    if (frame.opcode === 1 || frame.opcode === 2) this.#message = this.#open(frame.opcode);
+    return at + frame.headLength - known;
+  }
+
+  #problemOf({ opcode, isLast, length }: Frame): string | undefined {
+    if (opcode >= 8)
+      return isLast && length <= maxControl ? undefined : "sent a control frame that is too long";
+    if (opcode > 2) return "sent a frame of an unknown kind";
+    return (opcode === 0) === (this.#message === undefined) ? "sent frames out of order" : undefined;
+  }
+
+  #open(opcode: number): { opcode: number; rewriter: Rewriter } {
+    const { automaton, found } = this.#options;
+    const emit = (bytes: Uint8Array): void => {
+      this.#parts.push(bytes);
+      this.#size += bytes.length;
+    };
+    return { opcode, rewriter: new Rewriter({ automaton, found, emit, keepLength: opcode === 2 }) };
+  }
+
+  #takePayload(frame: Frame, bytes: Uint8Array, at: number): number {
+    const part = bytes.subarray(at, at + this.#left);
+    this.#left -= part.length;
+    const isDone = this.#left === 0;
+    if (frame.opcode >= 8) {
+      this.#control.push(part);
+      if (isDone) this.#sendControl(frame.opcode);
+    } else {
+      this.#message?.rewriter.write(part);
+      if (isDone && frame.isLast) this.#message?.rewriter.end();
+      if (isDone || this.#size >= maxGathered) this.#sendFragment(isDone && frame.isLast);
+    }
+    if (isDone) this.#frame = undefined;
+    return at + part.length;
+  }
+
+  #sendControl(opcode: number): void {
+    const { automaton, found } = this.#options;
+    const payload = Buffer.concat(this.#control.splice(0));
+    this.#send(opcode, true, scrubBytes(payload, automaton(), found, true));
+  }
+
+  #sendFragment(isLast: boolean): void {
+    const message = this.#message;
+    if (message === undefined || (this.#size === 0 && !isLast)) return;
+    const [only, ...more] = this.#parts;
+    const payload = only !== undefined && more.length === 0 ? only : Buffer.concat(this.#parts, this.#size);
+    this.#parts = [];
+    this.#size = 0;
+    this.#send(message.opcode, isLast, payload);
+    message.opcode = 0;
+    if (isLast) this.#message = undefined;
+  }
+
+  #send(opcode: number, isLast: boolean, payload: Uint8Array): void {
+    this.#ready = this.#sink.write(headOf(opcode, isLast, payload.length));
+    if (payload.length > 0) this.#ready = this.#sink.write(payload);
+  }
+
+  /** Returns a position past every byte, so that reading stops. */
+  #fail(problem: string): number {
+    this.#over = true;
+    this.#message?.rewriter.cancel();
+    this.#source.cancel();
+    this.#sink.abort(new FrameError(`the upstream ${problem}`));
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
+interface Frame {
+  readonly opcode: number;
+  /** FIN: the message ends here. */
+  readonly isLast: boolean;
+  readonly length: number;
+  readonly headLength: number;
+}
+
+/** Bytes of the head of a frame that is not masked, with the longest length. */
+const longestHead = 10;
+
+/** A frame's head, `undefined` while bytes of it are missing, or what is wrong with it. */
+function parseHead(head: Buffer): Frame | string | undefined {
+  if (head.length < 2) return undefined;
+  const [first, second] = [head[0] as number, head[1] as number];
+  if ((first & 0x70) !== 0) return "sent a frame of an extension that was not negotiated";
+  if ((second & 0x80) !== 0) return "sent a masked frame";
+  const isLast = (first & 0x80) !== 0;
+  const opcode = first & 0x0f;
+  const short = second & 0x7f;
+  if (short < 126) return { opcode, isLast, length: short, headLength: 2 };
+  const headLength = short === 126 ? 4 : longestHead;
+  if (head.length < headLength) return undefined;
+  const length = short === 126 ? head.readUInt16BE(2) : Number(head.readBigUInt64BE(2));
+  return Number.isSafeInteger(length)
+    ? { opcode, isLast, length, headLength }
+    : "sent a frame that is too long";
+}
+
+function headOf(opcode: number, isLast: boolean, length: number): Buffer {
+  const first = opcode | (isLast ? 0x80 : 0);
+  if (length < 126) return Buffer.from([first, length]);
+  if (length < 0x10000) return Buffer.from([first, 126, length >> 8, length & 0xff]);
+  const head = Buffer.alloc(longestHead);
+  head[0] = first;
+  head[1] = 127;
+  head.writeBigUInt64BE(BigInt(length), 2);
+  return head;
+}
