@@ -1,6 +1,7 @@
 // What operators have: health, readiness, metrics, the management API, and reloads by every way there is.
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type Client, openAbsolute, openTunnel } from "./harness/client.ts";
@@ -325,6 +326,86 @@ test("H3: it is not ready while it drains, and says so until the end", async () 
   assert.equal((await client.answer())?.body.toString(), "done");
   client.close();
   assert.equal(await within("the end", other.exited), 0);
+});
+
+test("H3: it is not ready before every source was asked once, and ready when one cannot be had", async (t) => {
+  // Takes connections and says nothing, as a store that hangs.
+  const store = createServer((socket) => socket.on("error", () => {})).listen(0, "127.0.0.1");
+  await new Promise((resolve) => store.once("listening", resolve));
+  t.after(() => store.close());
+  const entry = {
+    source: { type: "1password_connect", secret_ref: "op://vault/item/field", timeout: "1500ms" },
+    replace: { proxy_value: "hanging", match_headers: ["Authorization"] },
+    rules: [{ host: "api.e2e.test" }],
+  };
+  const other = await world.another("hanging-store", {
+    config: () => ({ ...operated, transforms: [allowlist(["plain.localhost"]), secrets([entry])] }),
+    env: {
+      ...env,
+      OP_CONNECT_HOST: `http://127.0.0.1:${(store.address() as { port: number }).port}`,
+      OP_CONNECT_TOKEN: world.canary.secret("connect-token"),
+    },
+  });
+  const readyz = async () => {
+    const { status, text } = await ask(`${urlOf(other, "metrics")}/readyz`);
+    return { code: status, ...(JSON.parse(text) as { reasons: string[]; failing_sources: string[] }) };
+  };
+  const early = await readyz();
+  assert.deepEqual([early.code, early.reasons], [503, ["sources_not_checked"]]);
+  const client = await clientOf(other);
+  assert.equal(
+    (await client.request("GET", "/")).status,
+    200,
+    "what needs no credential is served all the while",
+  );
+  client.close();
+  await other.line("a secret source failed");
+  const late = await readyz();
+  assert.deepEqual([late.code, late.reasons, late.failing_sources.length], [200, [], 1]);
+  assert.match(late.failing_sources.join(), /op:\/\/vault\/item\/field/);
+  await other.stop();
+});
+
+test("H2: a changed declaration takes effect on a connection that is open, by a reload and by --watch", async () => {
+  const tools = join(world.folder, "declared");
+  const declare = (name: string, text: string) => {
+    mkdirSync(join(tools, name), { recursive: true });
+    writeFileSync(join(tools, name, "pyproject.toml"), text);
+  };
+  const block = (variable: string, host: string) =>
+    `[project]\nname = "t"\n[tool.centaur]\nsecrets = [{ type = "http", name = "${variable}", match_headers = ["Authorization"], hosts = ["${host}"] }]\n`;
+  declare("first", block("E2E_KEY", "elsewhere.test"));
+  const second = world.canary.secret("second-key");
+  const other = await world.another("declarations", {
+    args: ["--watch"],
+    config: () => ({
+      ...operated,
+      proxy: { rule_ports: "any" },
+      tools: { directories: [tools], source: "env" },
+      transforms: [allowlist(["plain.localhost:*"])],
+    }),
+    env: { ...env, SECOND_KEY: second },
+  });
+  const client = await clientOf(other);
+  const sent = async (path: string, name: string) => {
+    const answer = await client.request("GET", path, { fields: [`Authorization: Bearer ${name}`] });
+    assert.equal(answer.status, 200);
+    return valueOf((await world.plain.request(path)).fields, "authorization");
+  };
+  assert.equal(
+    await sent("/not-declared", "E2E_KEY"),
+    "Bearer E2E_KEY",
+    "a placeholder of no host stays one",
+  );
+  const before = other.log.length;
+  declare("first", block("E2E_KEY", "plain.localhost"));
+  await other.line("pipeline reloaded", before);
+  assert.equal(await sent("/declared", "E2E_KEY"), `Bearer ${world.credential}`);
+  declare("second", block("SECOND_KEY", "plain.localhost"));
+  assert.equal((await reloadOf(other)).status, 200);
+  assert.equal(await sent("/second", "SECOND_KEY"), `Bearer ${second}`);
+  client.close();
+  await other.stop();
 });
 
 test("--watch: a swapped ConfigMap is put in force, a broken one is reported and changes nothing", async () => {
