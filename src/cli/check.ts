@@ -3,7 +3,7 @@ import { formatIssue, type Issue, sortIssues } from "../config/issues.ts";
 import { configJsonSchema } from "../config/json-schema.ts";
 import { loadConfig } from "../config/load.ts";
 import { buildTransforms } from "../proxy/build-transforms.ts";
-import { checkPassthrough } from "../proxy/dns.ts";
+import { checkDnsPassthrough } from "../proxy/dns.ts";
 import { compileIdentities } from "../proxy/upstream-identities.ts";
 import { SourceRegistry, sourceKinds } from "../sources/registry.ts";
 import { transformKinds } from "../transforms/registry.ts";
@@ -91,7 +91,7 @@ function findIssues(file: string, text: string | undefined, env: NodeJS.ProcessE
   const identities = compileIdentities(draft, { sources, locate, file });
   for (const transform of built.transforms) transform.close?.();
   sources.close();
-  const others = [...checkPassthrough(draft, locate, file), ...identities.issues];
+  const others = [...checkDnsPassthrough(draft, locate, file), ...identities.issues];
   return sortIssues([...issues, ...others, ...built.issues]);
 }
 

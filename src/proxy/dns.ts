@@ -10,7 +10,7 @@ import { compileHostPattern } from "../pipeline/host-pattern.ts";
 import { createGuard, type OwnAddress } from "../upstream/index.ts";
 
 /** What is wrong with `dns.passthrough`, whose patterns are those of rules. */
-export function checkPassthrough(config: Config, locate: Locate, file: string | undefined): Issue[] {
+export function checkDnsPassthrough(config: Config, locate: Locate, file: string | undefined): Issue[] {
   const place = { file: file ?? "(no configuration file)", locate };
   return config.dns.passthrough.flatMap((pattern, index) => {
     const issue = (severity: Issue["severity"], message: string): Issue =>

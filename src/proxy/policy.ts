@@ -13,7 +13,7 @@ import type { SecretHandle } from "../sources/types.ts";
 import { transformKinds } from "../transforms/registry.ts";
 import type { Upstream } from "../upstream/index.ts";
 import { buildTransforms } from "./build-transforms.ts";
-import { checkPassthrough } from "./dns.ts";
+import { checkDnsPassthrough } from "./dns.ts";
 import { explainBudget } from "./explain-budget.ts";
 import { compileIdentities, type OpenIdentities } from "./upstream-identities.ts";
 
@@ -89,7 +89,7 @@ export function buildPolicy(config: Config, locate: Locate, options: PolicyOptio
     locate,
     file: config.file,
   });
-  const issues = [...checkPassthrough(config, locate, config.file), ...identityIssues, ...built.issues];
+  const issues = [...checkDnsPassthrough(config, locate, config.file), ...identityIssues, ...built.issues];
   if (hasErrors(issues)) {
     sources.close();
     throw new ConfigurationError(issues);

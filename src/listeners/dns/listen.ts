@@ -9,11 +9,13 @@ import type { Responder } from "./responder.ts";
 
 /** Connections over TCP at a time (I12); a further one is closed. */
 const maxConnections = 128;
+/** Those of one client, so that none can keep the others from asking. */
+const maxOfClient = 32;
 /** Questions of one connection that are being answered; no more are read until then. */
 const maxAtOnce = 16;
 /** Bytes of a query over TCP; those of stub resolvers have less than 300. */
 const maxQueryBytes = 4096;
-/** Silence of a connection, in milliseconds (RFC 7766 section 6.2.3). */
+/** Silence of a connection, and time for one question, in milliseconds (RFC 7766 section 6.2.3). */
 const idleMs = 10_000;
 /** Ports that are tried where the system chooses one for UDP and somebody else has it for TCP. */
 const portAttempts = 8;
@@ -111,15 +113,24 @@ function answerUdp(socket: UdpSocket, responder: Responder): void {
 
 function answerTcp(server: Server, responder: Responder): ReadonlySet<Socket> {
   const connections = new Set<Socket>();
+  const ofClient = new Map<string, number>();
   server.on("error", () => {});
   server.on("connection", (socket: Socket) => {
     socket.on("error", () => {});
-    if (connections.size >= maxConnections) {
+    const ip = plain(socket.remoteAddress ?? "");
+    const others = ofClient.get(ip) ?? 0;
+    if (connections.size >= maxConnections || others >= maxOfClient) {
       socket.destroy();
       return;
     }
     connections.add(socket);
-    socket.once("close", () => connections.delete(socket));
+    ofClient.set(ip, others + 1);
+    socket.once("close", () => {
+      connections.delete(socket);
+      const left = (ofClient.get(ip) ?? 1) - 1;
+      if (left === 0) ofClient.delete(ip);
+      else ofClient.set(ip, left);
+    });
     serveConnection(socket, responder);
   });
   return connections;
@@ -133,6 +144,8 @@ function serveConnection(socket: Socket, responder: Responder): void {
     transport: "tcp",
   } as const;
   let held: Buffer = Buffer.alloc(0);
+  /** When the question that is not complete began. */
+  let begunAt = 0;
   let waiting = 0;
   const send = (answer: Buffer | undefined): void => {
     if (answer === undefined || !socket.writable) return;
@@ -151,6 +164,7 @@ function serveConnection(socket: Socket, responder: Responder): void {
       if (held.length < 2 + size) break;
       const answer = responder.respond(held.subarray(2, 2 + size), client);
       held = held.subarray(2 + size);
+      begunAt = performance.now();
       if (!(answer instanceof Promise)) {
         send(answer);
         continue;
@@ -168,6 +182,9 @@ function serveConnection(socket: Socket, responder: Responder): void {
   socket.setTimeout(idleMs, () => socket.destroy());
   socket.on("drain", read);
   socket.on("data", (chunk: Buffer) => {
+    if (held.length === 0) begunAt = performance.now();
+    // A byte now and then is silence, too.
+    else if (performance.now() > begunAt + idleMs) socket.destroy();
     held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
     read();
   });

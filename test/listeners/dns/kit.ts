@@ -148,8 +148,8 @@ export async function ask(kit: Kit, question: Question): Promise<Answer> {
 }
 
 /** A connection over TCP. */
-export async function tcp(kit: Kit): Promise<TcpClient> {
-  const socket = connect(kit.server.port, "127.0.0.1");
+export async function tcp(kit: Kit, localAddress = "127.0.0.1"): Promise<TcpClient> {
+  const socket = connect({ port: kit.server.port, host: "127.0.0.1", localAddress });
   await once(socket, "connect");
   return new TcpClient(socket);
 }
