@@ -287,14 +287,14 @@ export class Receiver implements FrameHandler {
     this.#countControl();
     const last = payload.readUInt32BE(0) & largest31;
     const session = this.#session;
-    if (session.options.role === "client") {
-      for (const stream of session.streams.values()) {
-        if (stream.id <= last) continue;
-        const message = "the connection is going away";
-        session.cut(stream, { code: codes.refusedStream, unprocessed: true, message }, true);
-      }
-    }
+    // First, so that what is sent again is not sent here.
     session.handler.onGoaway(last);
+    if (session.options.role === "server") return;
+    for (const stream of session.streams.values()) {
+      if (stream.id <= last) continue;
+      const message = "the connection is going away";
+      session.cut(stream, { code: codes.refusedStream, unprocessed: true, message }, true);
+    }
   }
 
   #onWindowUpdate(id: number, payload: Buffer): void {

@@ -23,7 +23,7 @@ export interface SessionHandler {
   onStream(id: number, list: FieldList, end: boolean): void;
   /** The peer's SETTINGS have arrived. */
   onSettings(): void;
-  /** The peer opens no more streams, or takes no more. Streams over `last` were cut already. */
+  /** The peer opens no more streams, or takes no more. Streams over `last` are cut next. */
   onGoaway(last: number): void;
   /** No stream is left. */
   onIdle(): void;
