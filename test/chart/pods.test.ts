@@ -47,6 +47,30 @@ test("L2: the CA's key is mounted by the proxy alone, and the certificate comes 
   }
 });
 
+test("L2: volumes of tools are mounted by API and proxy, volumes of the proxy by the proxy alone", {
+  skip,
+}, () => {
+  const volumes = (name: string) => `extraVolumes: [{ name: ${name}, secret: { secretName: ${name} } }]`;
+  const mounts = (name: string) => `extraVolumeMounts: [{ name: ${name}, mountPath: /${name} }]`;
+  const chart = render(`
+tools: { directories: [/overlay], ${volumes("overlay")}, ${mounts("overlay")} }
+proxy: { ${volumes("keys")}, ${mounts("keys")} }
+`);
+  const mounted = (component: string) => {
+    const spec = podSpec(chart.get("Deployment", `${name}-${component}`));
+    const own = (one: Readonly<Record<string, unknown>>) =>
+      one["name"] === "overlay" || one["name"] === "keys";
+    return [spec.volumes?.filter(own), spec.containers[0]?.volumeMounts?.filter(own)].map((list) =>
+      list?.map((one) => (one as { readonly name?: unknown }).name),
+    );
+  };
+  assert.deepEqual(mounted("api"), [["overlay"], ["overlay"]]);
+  assert.deepEqual(mounted("proxy"), [
+    ["overlay", "keys"],
+    ["overlay", "keys"],
+  ]);
+});
+
 test("a job makes the CA before anything else; with Secrets of one's own there is none, nor a Role", {
   skip,
 }, () => {
