@@ -1,5 +1,5 @@
 import { hasErrors, type Issue, issueAt, type Locate, type Path } from "../config/issues.ts";
-import type { Config, ToolsConfig, TransformEntry } from "../config/types.ts";
+import type { Config, SourceMode, ToolsConfig, TransformEntry } from "../config/types.ts";
 import { PatternError } from "../pipeline/glob.ts";
 import { compileHostPattern } from "../pipeline/host-pattern.ts";
 import { breadth } from "./broad-hosts.ts";
@@ -10,7 +10,7 @@ import { type Gateway, harnessTools } from "./harnesses.ts";
 import { insertionIndex } from "./insert.ts";
 import { type Rendering, renderTransforms } from "./render.ts";
 import { secretsOf } from "./secrets-of.ts";
-import { itemProblem } from "./source.ts";
+import { itemProblem, variableProblem } from "./source.ts";
 import { withShapedPlaceholders } from "./shaped.ts";
 import { type HeaderFilter, strippedHeaders } from "./stripped-headers.ts";
 import type { Problem, RenderOptions, Tool } from "./types.ts";
@@ -42,7 +42,8 @@ export function expandTools(config: Config, place: Place): ExpandedTools | undef
   if (settings === undefined) return undefined;
   const issues: Issue[] = [];
   const found = discoverTools(settings.directories);
-  const checked = withItems(found.tools, settings);
+  const managementKey = config.management.apiKeyEnv;
+  const checked = withGoodReferences(found.tools, { source: settings.source, managementKey });
   const harnesses = enabledHarnesses(settings, place, issues);
   const declared = [...checked.tools, ...harnesses];
   const tools = settings.placeholders === "shaped" ? withShapedPlaceholders(declared) : declared;
@@ -76,18 +77,16 @@ export function expandTools(config: Config, place: Place): ExpandedTools | undef
   };
 }
 
-/** Leaves out tools with a name that 1Password could not tell from a path. */
-function withItems(
+/** Leaves out tools with a reference that must not, or cannot, be read in this mode. The reference is not shown (I14). */
+function withGoodReferences(
   tools: readonly Tool[],
-  { source }: ToolsConfig,
+  { source, managementKey }: { readonly source: SourceMode; readonly managementKey: string },
 ): { readonly tools: readonly Tool[]; readonly problems: readonly Problem[] } {
-  if (source === "env") return { tools, problems: [] };
   const problems = tools.flatMap((tool) =>
     tool.secrets.flatMap((entry) =>
       secretsOf(entry).flatMap(([key, { ref }]): Problem[] => {
-        const problem = itemProblem(ref);
-        if (problem === undefined) return [];
-        const message = `${JSON.stringify(ref)} ${problem}; set secret_ref to another name or to the item's id`;
+        const message = source === "env" ? variableProblem(ref, managementKey) : itemProblem(ref);
+        if (message === undefined) return [];
         return [{ severity: "error", ...entry.where, tool: tool.name, entry: entry.name, key, message }];
       }),
     ),

@@ -163,10 +163,32 @@ test("B1: a name with a slash is refused where it becomes a 1Password item, and 
   );
   assert.match(
     issues.map(formatIssue).join(),
-    /tool x is left out: K: secret_ref: "team\/key" cannot be a 1Password item/,
+    /tool x is left out: K: secret_ref: cannot be a 1Password item with a slash/,
   );
   assert.equal(load(`{ directories: ["${slash}"] }`).tools?.tools.length, 2);
 });
+
+for (const name of [
+  "IRON_MANAGEMENT_API_KEY",
+  "OP_CONNECT_TOKEN",
+  "SANDBOX_SIGNING_KEY",
+  "MY_MANAGEMENT_KEY",
+]) {
+  test(`a declaration cannot have ${name} sent to a host of its choice`, () => {
+    const text = simple("K").replace('name = "K"', `name = "K", secret_ref = "${name}"`);
+    const greedy = directoryOf({ "x/pyproject.toml": text, "y/pyproject.toml": simple("Y_KEY") });
+    const management = 'management: { listen: ":9092", api_key_env: MY_MANAGEMENT_KEY }';
+    const { tools, issues } = load(`{ directories: ["${greedy}"] }`, { MY_MANAGEMENT_KEY: "x" }, management);
+    assert.deepEqual(
+      tools?.tools.map((tool) => tool.name),
+      ["y"],
+    );
+    assert.match(
+      issues.map(formatIssue).join(),
+      /tool x is left out: K: secret_ref: names a key of the proxy's own/,
+    );
+  });
+}
 
 const policy = `transforms:
   - { name: allowlist, config: { domains: [warehouse.example, api.openai.com] } }
