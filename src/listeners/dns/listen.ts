@@ -33,7 +33,7 @@ export async function listenDns(at: DnsAddress, responder: Responder): Promise<L
   for (let left = portAttempts; ; left--) {
     const udp = await bindUdp(at);
     const { address: ip, port } = udp.address();
-    const server = createServer({ noDelay: true });
+    const server = createServer({ noDelay: true, allowHalfOpen: true });
     try {
       await bindTcp(server, { host: ip, port });
     } catch (error) {
@@ -147,6 +147,7 @@ function serveConnection(socket: Socket, responder: Responder): void {
   /** When the question that is not complete began. */
   let begunAt = 0;
   let waiting = 0;
+  let ended = false;
   const send = (answer: Buffer | undefined): void => {
     if (answer === undefined || !socket.writable) return;
     const length = Buffer.alloc(2);
@@ -174,6 +175,7 @@ function serveConnection(socket: Socket, responder: Responder): void {
         waiting--;
         send(late);
         read();
+        if (ended && waiting === 0) socket.end();
       });
     }
     if (waiting >= maxAtOnce) socket.pause();
@@ -181,6 +183,11 @@ function serveConnection(socket: Socket, responder: Responder): void {
   };
   socket.setTimeout(idleMs, () => socket.destroy());
   socket.on("drain", read);
+  socket.on("end", () => {
+    ended = true;
+    // A client that has nothing more to ask still wants its answers.
+    if (waiting === 0) socket.end();
+  });
   socket.on("data", (chunk: Buffer) => {
     if (held.length === 0) begunAt = performance.now();
     // A byte now and then is silence, too.

@@ -2,7 +2,19 @@ import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { test } from "node:test";
 import * as packet from "dns-packet";
-import { answerTo, ask, type FakeResolver, type Kit, type Reply, start, startResolver, tcp } from "./kit.ts";
+import {
+  answerTo,
+  ask,
+  type FakeResolver,
+  framed,
+  type Kit,
+  query,
+  read,
+  type Reply,
+  start,
+  startResolver,
+  tcp,
+} from "./kit.ts";
 
 async function startBoth(reply: Reply, more = ""): Promise<{ kit: Kit; resolver: FakeResolver }> {
   const resolver = await startResolver(reply);
@@ -57,6 +69,29 @@ test("an answer that was cut is asked for again over TCP", async () => {
   const client = await tcp(kit);
   assert.equal((await client.ask({ name: "big.real.test" })).answers.length, 40);
   client.socket.destroy();
+});
+
+test("over TCP a client that has closed its side still gets the answer it waits for", async () => {
+  const { kit } = await startBoth(async (query) => {
+    await new Promise((resolve) => {
+      setTimeout(resolve, 50);
+    });
+    return answerTo(query, [a("www.real.test", "203.0.113.5")]);
+  });
+  const client = await tcp(kit);
+  client.socket.end(framed(query({ name: "www.real.test" })));
+  assert.deepEqual(read((await client.next()) as Buffer).answers, ["A 203.0.113.5"]);
+  assert.equal(await client.next(), undefined, "and then the connection ends");
+});
+
+test("I12: a client that has gone, or reset, while its question is under way leaves nothing behind", async () => {
+  const { kit } = await startBoth((query) => answerTo(query, []));
+  for (const how of ["destroy", "resetAndDestroy"] as const) {
+    const client = await tcp(kit);
+    client.socket.write(framed(query({ name: "www.real.test" })));
+    client.socket[how]();
+  }
+  assert.deepEqual((await ask(kit, { name: "api.test" })).answers, ["A 192.0.2.1"]);
 });
 
 test("HTTPS records are those of names that are let through only", async () => {
