@@ -151,6 +151,8 @@ function stopSignal(logger: Logger): Promise<void> {
       logger.info("received signal, shutting down", { signal });
       resolve();
     };
+    // Handlers keep HUP from ending it, and USR1 from opening node's inspector, which would show the signing key (I14).
+    for (const signal of ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const) process.on(signal, () => {});
     process.once("SIGTERM", () => stop("terminated"));
     process.once("SIGINT", () => stop("interrupt"));
   });

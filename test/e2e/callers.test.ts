@@ -167,15 +167,20 @@ test("curl gets the same by its proxy URL, through a tunnel and without", {
   }
 });
 
-/** A TLS client inside a tunnel that a token opened. */
-async function inside(token: string, authority = world.secureAuthority, at: Address = tunnel) {
+/** A tunnel that a token opened. */
+async function openTunnelAs(token: string, authority = world.secureAuthority, at: Address = tunnel) {
   const raw = await openRaw(world.context, at, authority);
   raw.send(
     `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\nProxy-Authorization: ${basic(token)}\r\n\r\n`,
   );
   const head = await raw.reader.until("\r\n\r\n");
   assert.match(head ?? "", /^HTTP\/1\.1 200 /);
-  return startTls(world.context, raw);
+  return raw;
+}
+
+/** A TLS client inside one. */
+async function inside(token: string, authority?: string, at?: Address) {
+  return startTls(world.context, await openTunnelAs(token, authority, at));
 }
 
 const everything = "PLACEHOLDER_CRM PLACEHOLDER_SEARCH PLACEHOLDER_ADMIN";
@@ -252,6 +257,15 @@ test("records about what is wrong name the caller too", async () => {
   client.send("GET / HTTP/1.1\r\nHost: a b\r\nbad line\r\n\r\n");
   assert.equal((await client.answer())?.status, 400);
   assert.equal((await world.proxy.audit.last(client, 2)).audit.caller, "c", "bytes that are no request");
+  for (const [bytes, reason] of [
+    [Buffer.from([0x16, 3, 1, 0, 4, 1, 0, 0, 0]), "tls_client_hello_invalid"],
+    [Buffer.from([0x99, 1, 2, 3]), "protocol_not_supported"],
+  ] as const) {
+    const raw = await openTunnelAs(tokenFor("c"));
+    raw.send(bytes);
+    const { audit } = await world.proxy.audit.last(raw, 2);
+    assert.deepEqual([audit.reason, audit.caller], [reason, "c"]);
+  }
 });
 
 test("a tunnel does not outlive the token that opened it", async () => {

@@ -119,6 +119,19 @@ for (const [program, args] of Object.entries(programs)) {
   });
 }
 
+test("D4: git with the environment of a sandbox trusts the proxy and gets there", {
+  skip: missing("git"),
+}, async () => {
+  const { env } = await createSandbox({ name: "with-git", tools: ["crm"] });
+  const args = ["-c", "http.extraHeader=X-Api-Key: E2E_KEY", "ls-remote"];
+  // The upstream is no repository: what counts is that the request came, with the credential.
+  await run("git", [...args, `https://${world.secureAuthority}/with-git`], {
+    env: { ...env, GIT_TERMINAL_PROMPT: "0", GIT_CONFIG_NOSYSTEM: "1", HOME: world.folder },
+  });
+  const { fields } = await world.secure.request("/with-git/info/refs");
+  assert.equal(valueOf(fields, "x-api-key"), world.credential);
+});
+
 test("a sandbox of another tool gets that tool's credential and keeps its placeholder", {
   skip: missing("curl"),
 }, async () => {
