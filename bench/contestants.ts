@@ -171,13 +171,13 @@ export async function startSallyport(
   return { name: "sallyport", pid: running.pid, port, stop: running.stop };
 }
 
-function nginxHome(directory: string, name: string): string {
+export function nginxHome(directory: string, name: string): string {
   const home = join(directory, name);
   mkdirSync(home);
   return home;
 }
 
-function startNginx(nginx: string, home: string, port: number, http: string): Promise<Running> {
+export function startNginx(nginx: string, home: string, port: number, http: string): Promise<Running> {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
   const file = join(home, "nginx.conf");
   writeFileSync(
@@ -194,12 +194,12 @@ function startNginx(nginx: string, home: string, port: number, http: string): Pr
   return startProcess(nginx, ["-p", home, "-c", file, "-e", "stderr"], { ready: () => accepts(port) });
 }
 
-function serverTls(keys: Keys): string {
+export function serverTls(keys: Keys): string {
   return `ssl_certificate ${keys.cert}; ssl_certificate_key ${keys.key};
       ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:tls:10m;`;
 }
 
-function accepts(port: number): Promise<boolean> {
+export function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");
     socket.once("connect", () => {

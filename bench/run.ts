@@ -16,10 +16,14 @@ import { makeKeys } from "./keys.ts";
 import { newConnections, type Target, transfers, wrk } from "./load.ts";
 import { describeMachine, findProgram, measure } from "./machine.ts";
 import { benchMechanisms } from "./mechanisms.ts";
+import { benchScrubbing } from "./scrub.ts";
+import { benchStreams } from "./streams.ts";
 import { medianSample, type Result, resultTable, type Sample, targetLines } from "./report.ts";
 
 const usage = `npm run bench -- [options]
   --mechanisms   what each credential mechanism costs beside the plain swap, in place of all this
+  --scrub        what it costs to search answers for the credential, in place of all this
+  --streams      64 WebSockets that echo and 1000 open event streams, in place of all this
   --smoke        a second of everything at 16 connections: proves that it works
   --only NAME    only scenarios (or mechanisms) whose name begins so
   --seconds N    length of a round with kept connections (5)
@@ -40,6 +44,8 @@ async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       mechanisms: { type: "boolean", default: false },
+      scrub: { type: "boolean", default: false },
+      streams: { type: "boolean", default: false },
       smoke: { type: "boolean", default: false },
       only: { type: "string", default: "" },
       seconds: { type: "string", default: "5" },
@@ -71,6 +77,21 @@ async function main(): Promise<number> {
     if (smoke) return 0;
     if (write) writeMechanisms(tables, targets, describeMachine(nginx, wrkProgram));
     return missed === 0 ? 0 : 1;
+  }
+  if (values.scrub) {
+    const { smoke, write } = values;
+    const options = { nginx, wrk: wrkProgram, seconds, rounds, transfers: smoke ? 4 : 40, nodeFlags: flags };
+    const { table, targets, missed } = await benchScrubbing(options);
+    console.log(`${table}\n\n${targets.join("\n")}`);
+    if (smoke) return 0;
+    if (write) writeScrubbing(table, targets, describeMachine(nginx, wrkProgram));
+    return missed === 0 ? 0 : 1;
+  }
+  if (values.streams) {
+    const options = { nginx, seconds, rounds, streams: values.smoke ? 50 : 1000, nodeFlags: flags };
+    const { table, targets, missed } = await benchStreams(options);
+    console.log(`${table}\n\n${targets.join("\n")}`);
+    return missed === 0 || values.smoke ? 0 : 1;
   }
   const scenarios = (values.smoke ? smokeScenarios(wrkProgram) : allScenarios(wrkProgram, seconds)).filter(
     ({ name }) => name.startsWith(values.only),
