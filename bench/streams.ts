@@ -87,8 +87,9 @@ export async function benchStreams(
 }
 
 function targetsOf(results: readonly Result[]): { targets: readonly string[]; missed: number } {
-  const { p50 = Number.NaN, growthMegabytes } = results.at(-1)?.medians.sallyport as Sample;
-  const nginx = results.at(-1)?.medians.nginx.p50 ?? Number.NaN;
+  const { nginx: other, sallyport } = (results.at(-1) as Result).medians;
+  const { p50 = Number.NaN, growthMegabytes } = sallyport;
+  const nginx = other.p50 ?? Number.NaN;
   const checks = [
     [
       p50 <= delayTarget,
