@@ -86,6 +86,12 @@ export const commands: readonly CommandRow[] = [
     load: () => import("./health.ts"),
   },
   {
+    name: "bootstrap",
+    summary: "make the Secrets that the chart needs: keys, vault token, Connect credentials and the CA",
+    example: "sallyport bootstrap --namespace centaur-system --mode onepassword",
+    load: () => import("./bootstrap.ts"),
+  },
+  {
     name: "version",
     summary: "print the version",
     example: "sallyport version",
