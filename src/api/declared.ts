@@ -12,6 +12,7 @@ export interface DeclaredOptions {
   /** A proxy's configuration; the very one that the proxy has, so that both agree. */
   readonly file: string | undefined;
   readonly directories: readonly string[];
+  /** Names, or lists of them with commas. */
   readonly harnesses: readonly string[];
   /** Without a file: the choice of `tools.placeholders`. */
   readonly shaped: boolean;
@@ -104,7 +105,7 @@ export function toolNames({ tools, written }: Declared): readonly string[] {
 function overridesOf({ directories, harnesses, shaped, file }: DeclaredOptions): readonly Override[] {
   const values: readonly (readonly [key: string, option: string, value: unknown])[] = [
     ["directories", "DIR", directories.length > 0 ? directories : undefined],
-    ["harnesses", "--harness", harnesses.length > 0 ? harnesses : undefined],
+    ["harnesses", "--harness", harnesses.length > 0 ? harnesses.flatMap((one) => one.split(",")) : undefined],
     ["placeholders", "--shaped", shaped && file === undefined ? "shaped" : undefined],
   ];
   return values.flatMap(([key, variable, value]) =>
