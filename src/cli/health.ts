@@ -4,7 +4,7 @@ import { CliError, type Io } from "./io.ts";
 
 const standardUrl = "http://127.0.0.1:9090/healthz";
 /** Bytes of an answer that are shown. */
-const maxShownBytes: number = 2000;
+const maxShownBytes = 2000;
 
 export function register(program: Command, io: Io): void {
   program

@@ -27,7 +27,7 @@ export interface WritableCluster extends Cluster {
 const timeoutMs = 40_000;
 const requestTimeout = "--request-timeout=30s";
 /** Characters of an error of kubectl's that are shown. */
-const maxShownCharacters: number = 400;
+const maxShownCharacters = 400;
 
 interface StoredSecret {
   readonly data?: Readonly<Record<string, string>>;
