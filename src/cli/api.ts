@@ -41,7 +41,11 @@ export function register(program: Command, io: Io): void {
       "directory of tools, over the configuration's; may be repeated",
       several,
     )
-    .option("--harness <name>", "agent or credential to add (codex, GITHUB_TOKEN); may be repeated", several)
+    .option(
+      "--harness <names>",
+      "agents or credentials to serve: codex,GITHUB_TOKEN; may be repeated",
+      several,
+    )
     .option("--proxy <url>", "where sandboxes find the proxy; default: the configuration's tunnel listener")
     .option("--ca <path>", "where sandboxes find the bundle of certificates", defaultCaPath)
     .option("--ca-cert <file>", "certificate of the proxy's CA; default: the configuration's")

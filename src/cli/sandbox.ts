@@ -42,8 +42,8 @@ Examples:
     )
     .option("-c, --config <file>", "the proxy's configuration, whose tools and secrets entries count")
     .option(
-      "--harness <name>",
-      "agent or credential to add (codex, GITHUB_TOKEN); may be repeated",
+      "--harness <names>",
+      "agents or credentials to serve: codex,GITHUB_TOKEN; may be repeated",
       several,
       [],
     )

@@ -181,6 +181,19 @@ test("D1 D2: the environment has placeholders of tools and harnesses, and the wa
   assert.equal(all["SSL_CERT_FILE"], "/etc/sallyport/ca-bundle.pem");
 });
 
+test("harnesses are named one by one or in a list", async () => {
+  const { OPENAI_API_KEY, GITHUB_TOKEN, AMP_API_KEY } = await env(
+    "--harness",
+    "codex,GITHUB_TOKEN",
+    "--harness",
+    "amp",
+  );
+  assert.deepEqual(
+    [OPENAI_API_KEY, GITHUB_TOKEN, AMP_API_KEY],
+    ["OPENAI_API_KEY", "GITHUB_TOKEN", "AMP_API_KEY"],
+  );
+});
+
 test("directories come from TOOL_DIRS where none is named", async () => {
   const { stdout } = await run(["sandbox", "env", "--format", "dotenv"], { env: { TOOL_DIRS: tools.path } });
   assert.equal(parseEnv(stdout)["CRM_KEY"], "crm-placeholder");
