@@ -2,21 +2,13 @@ import type { Command } from "commander";
 import { formatIssue, hasErrors, type Issue, type Locate, sortIssues } from "../config/issues.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/types.ts";
-import { defaultPorts } from "../http/authority.ts";
 import type { Caller, Transform } from "../pipeline/types.ts";
 import { buildTransforms } from "../proxy/build-transforms.ts";
 import { SourceRegistry } from "../sources/registry.ts";
-import { Secret, type SecretHandle } from "../sources/types.ts";
 import { transformKinds } from "../transforms/registry.ts";
-import { type Attached, decideRequest, decideTunnel, deniedAddress, type Step } from "./explain/decide.ts";
-import { type Explanation, explanationJson, explanationText } from "./explain/report.ts";
-import {
-  type AskedRequest,
-  type Destination,
-  destinationOf,
-  EarlyRefusal,
-  exchangeOf,
-} from "./explain/request.ts";
+import { explanationOf, standIn } from "./explain/explanation.ts";
+import { explanationJson, explanationText } from "./explain/report.ts";
+import type { AskedRequest } from "./explain/request.ts";
 import type { Io } from "./io.ts";
 
 interface ExplainOptions {
@@ -103,60 +95,4 @@ function build(
     locate,
     file: config.file,
   });
-}
-
-const standInValue = new Secret("stand-in");
-
-function standIn({ name, variables }: SecretHandle): SecretHandle {
-  return { name, variables, get: () => standInValue };
-}
-
-async function explanationOf(
-  asked: AskedRequest,
-  config: Config,
-  transforms: readonly Transform[],
-): Promise<Omit<Explanation, "warnings">> {
-  const { method } = asked;
-  const scheme = /^http:/i.test(asked.url) ? "http" : "https";
-  let known: Pick<Explanation, "method" | "scheme" | "authority" | "tunnel"> = { method, scheme };
-  try {
-    const destination = destinationOf(asked.url);
-    known = { ...known, authority: destination.authority.text };
-    const refused =
-      scheme === "https" ? await decideTunnel(destination, transforms, asked.caller) : undefined;
-    if (scheme === "https") known = { ...known, tunnel: refused ?? "open" };
-    const exchange = exchangeOf(asked, destination, config);
-    const { canonicalPath } = exchange.request;
-    if (method === "CONNECT" || method === "TRACE") {
-      throw new EarlyRefusal(405, "method_not_allowed", "this method is never forwarded");
-    }
-    const { steps, end, credentials } = await decideRequest(exchange, transforms);
-    const last = refused ?? end ?? deniedAddress(destination, config);
-    return {
-      ...known,
-      canonicalPath,
-      steps: refused === undefined ? steps : steps.map(unreached),
-      credentials: last === undefined ? credentials : noCredentials,
-      verdict: last ?? { kind: "forward", to: `${originOf(destination)}${canonicalPath}` },
-    };
-  } catch (error) {
-    if (!(error instanceof EarlyRefusal)) throw error;
-    const { status, reason, message } = error;
-    const end = typeof known.tunnel === "object" ? known.tunnel : undefined;
-    const verdict = end ?? ({ kind: "refuse", status, reason } as const);
-    return { ...known, steps: [], credentials: noCredentials, verdict, ...(end ? {} : { detail: message }) };
-  }
-}
-
-/** As people write it: without the port that the scheme stands for. */
-function originOf({ scheme, authority }: Destination): string {
-  const { text, port } = authority;
-  const host = port === defaultPorts[scheme] ? text.slice(0, text.lastIndexOf(":")) : text;
-  return `${scheme}://${host}`;
-}
-
-const noCredentials: readonly Attached[] = [];
-
-function unreached(step: Step): Step {
-  return { ...step, reached: false };
 }

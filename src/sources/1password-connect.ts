@@ -24,9 +24,11 @@ export const onePasswordConnectSource = sourceKind({
           return await resolve(reference, connectServer(context, signal), knownIds(context));
         } catch (reason) {
           if (!(reason instanceof SourceError)) throw reason;
-          const { message, retryAfterMs } = reason;
-          const options = retryAfterMs === undefined ? {} : { retryAfterMs };
-          throw new SourceError(`1password_connect secret "${secret_ref}": ${message}`, options);
+          const { message, retryAfterMs, fault } = reason;
+          throw new SourceError(`1password_connect secret "${secret_ref}": ${message}`, {
+            retryAfterMs,
+            fault,
+          });
         }
       },
     };
@@ -57,14 +59,23 @@ async function resolve(reference: OpReference, server: ConnectServer, known: Kno
 /** 26 lower-case letters and digits are an id, by the convention of 1Password's own clients. */
 const looksLikeId = (name: string) => /^[a-z0-9]{26}$/.test(name);
 
-async function findVault(name: string, server: ConnectServer): Promise<string> {
+/**
+ * The id of a vault that is named by its title or id.
+ * @throws {SourceError}
+ */
+export async function findVault(name: string, server: ConnectServer): Promise<string> {
   if (looksLikeId(name) && (await server.get(`/v1/vaults/${name}`)) !== undefined) return name;
   const found = idsOf(await server.get(`/v1/vaults?${titleFilter(name)}`));
-  if (found.length > 1)
-    throw new SourceError(`found ${found.length} vaults with title "${name}"; use the vault's id`);
+  if (found.length > 1) {
+    throw new SourceError(`found ${found.length} vaults with title "${name}"; use the vault's id`, {
+      fault: "vault",
+    });
+  }
   const [id] = found;
   if (id === undefined) {
-    throw new SourceError(`vault "${name}" not found, or OP_CONNECT_TOKEN has no access to it`);
+    throw new SourceError(`vault "${name}" not found, or OP_CONNECT_TOKEN has no access to it`, {
+      fault: "vault",
+    });
   }
   return id;
 }
@@ -83,13 +94,14 @@ async function findItem(
   if (found.length > 1) {
     throw new SourceError(
       `found ${found.length} items in vault "${vaultName}" with title "${name}"; use the item's id`,
+      { fault: "item" },
     );
   }
   const [id] = found;
   // The list has no fields, so the item is asked for by its id.
   const item = id === undefined ? undefined : await server.get(`${items}/${id}`);
   if (id === undefined || item === undefined) {
-    throw new SourceError(`item "${name}" not found in vault "${vaultName}"`);
+    throw new SourceError(`item "${name}" not found in vault "${vaultName}"`, { fault: "item" });
   }
   return { id, item };
 }
@@ -131,15 +143,21 @@ function fieldValue(item: unknown, { section, field: name }: OpReference): strin
   const found = candidates.find((field) => textAt(field, "id") === name || textAt(field, "label") === name);
   if (found !== undefined) {
     const value = textAt(found, "value") ?? "";
-    if (value === "") throw new SourceError(`field "${name}" resolved to empty value`);
+    if (value === "") throw new SourceError(`field "${name}" resolved to empty value`, { fault: "value" });
     return value;
   }
-  if (section === undefined) throw new SourceError(`field "${name}" not found on item; ${itHas(fields)}`);
+  const fault = "field";
+  if (section === undefined) {
+    throw new SourceError(`field "${name}" not found on item; ${itHas(fields)}`, { fault });
+  }
   const sectionExists =
     candidates.length > 0 ||
     sections.some((one) => textAt(one, "id") === section || textAt(one, "label") === section);
-  if (!sectionExists) throw new SourceError(`section "${section}" not found on item; ${itHas(sections)}`);
-  throw new SourceError(`field "${name}" in section "${section}" not found on item; ${itHas(candidates)}`);
+  if (!sectionExists) {
+    throw new SourceError(`section "${section}" not found on item; ${itHas(sections)}`, { fault });
+  }
+  const message = `field "${name}" in section "${section}" not found on item; ${itHas(candidates)}`;
+  throw new SourceError(message, { fault });
 }
 
 /** Names of what there is, never values; few and short, for they come from outside. */
@@ -155,6 +173,7 @@ function itHas(parts: readonly unknown[]): string {
 function unexpectedAnswer(): SourceError {
   return new SourceError(
     "the Connect server's answer has an unexpected form; does OP_CONNECT_HOST point at Connect?",
+    { fault: "server" },
   );
 }
 

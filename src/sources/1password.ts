@@ -1,6 +1,6 @@
 import { cacheKeys, sourceKind, text, type SourceContext } from "./kind.ts";
 import { opPrefixProblem } from "./op-reference.ts";
-import { SourceError } from "./types.ts";
+import { SourceError, type SourceFault } from "./types.ts";
 
 /** The part of 1Password's client that is used. */
 export interface OnePasswordClient {
@@ -49,7 +49,7 @@ interface ClientHolder {
 async function sharedClient(holder: ClientHolder, context: SourceContext): Promise<OnePasswordClient> {
   const token = context.env[tokenVariable]?.trim();
   if (token === undefined || token === "") {
-    throw new SourceError(`env var "${tokenVariable}" is not set or empty`);
+    throw new SourceError(`env var "${tokenVariable}" is not set or empty`, { fault: "variable" });
   }
   const making = (holder.client ??= (context.onePassword ?? signIn)(token));
   try {
@@ -71,15 +71,15 @@ const malformed = "the secret reference is malformed; it must be op://vault/item
 const rejected = `${tokenVariable} was rejected; it is cut short, revoked or expired`;
 
 /** Phrases of the client's errors, and what they mean to the operator. The first that occurs is told. */
-const meanings: readonly (readonly [phrase: string, meaning: string])[] = [
-  ["no vault matched", "vault not found, or the service account has no access to it"],
-  ["more than one vault matched", "found more than one vault with that title; use the vault's id"],
-  ["item is not in an active state", "the item is archived or deleted"],
-  ["no item matched", "item not found in the vault"],
-  ["more than one item matched", "found more than one item with that title; use the item's id"],
-  ["no section matched", "section not found on item"],
-  ["field cannot be found", "field not found on item"],
-  ["more than one field matched", "found more than one such field; name its section, or use its id"],
+const meanings: readonly (readonly [phrase: string, meaning: string, fault?: SourceFault])[] = [
+  ["no vault matched", "vault not found, or the service account has no access to it", "vault"],
+  ["more than one vault matched", "found more than one vault with that title; use the vault's id", "vault"],
+  ["item is not in an active state", "the item is archived or deleted", "item"],
+  ["no item matched", "item not found in the vault", "item"],
+  ["more than one item matched", "found more than one item with that title; use the item's id", "item"],
+  ["no section matched", "section not found on item", "field"],
+  ["field cannot be found", "field not found on item", "field"],
+  ["more than one field matched", "found more than one such field; name its section, or use its id", "field"],
   ["TOTP attribute can only", "the attribute otp needs a field that is a one-time password"],
   [
     "TOTP code could not be generated",
@@ -89,14 +89,18 @@ const meanings: readonly (readonly [phrase: string, meaning: string])[] = [
   ["secret reference has invalid", malformed],
   ["invalid character in secret reference", malformed],
   ["secret reference could not be parsed", malformed],
-  ["service account token", rejected],
-  ["service account deserialization", rejected],
-  ["you are not authenticated", rejected],
-  ["right permissions", "the service account may not read this vault"],
+  ["service account token", rejected, "token"],
+  ["service account deserialization", rejected, "token"],
+  ["you are not authenticated", rejected, "token"],
+  ["right permissions", "the service account may not read this vault", "vault"],
   ["resource not found", "not found"],
-  ["request timeout", "no answer from 1Password"],
-  ["error sending request", "cannot reach 1Password; check the network and the name server of the proxy"],
-  ["internal server error", "1Password answered with an error of its own"],
+  ["request timeout", "no answer from 1Password", "server"],
+  [
+    "error sending request",
+    "cannot reach 1Password; check the network and the name server of the proxy",
+    "server",
+  ],
+  ["internal server error", "1Password answered with an error of its own", "server"],
 ];
 
 /**
@@ -110,11 +114,12 @@ function described(doing: string, reason: unknown): SourceError {
     /rate limit/i.test(said)
   ) {
     const message = `${doing}: rate limited by 1Password (limits are per account and token); a longer ttl means fewer reads`;
-    return new SourceError(message, { retryAfterMs: rateLimitPauseMs });
+    return new SourceError(message, { retryAfterMs: rateLimitPauseMs, fault: "rate_limit" });
   }
-  const meaning = meanings.find(([phrase]) => said.includes(phrase))?.[1];
+  const [, meaning, fault] = meanings.find(([phrase]) => said.includes(phrase)) ?? [];
   return new SourceError(
     `${doing}: ${meaning ?? "the 1Password client failed for a reason it does not name"}`,
+    { fault },
   );
 }
 

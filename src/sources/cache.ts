@@ -1,6 +1,6 @@
 import { formatDuration } from "../config/duration.ts";
 import { systemClock, type Clock } from "./clock.ts";
-import { Secret, SourceError, type SecretSource } from "./types.ts";
+import { Secret, SourceError, type SourceFault, type SecretSource } from "./types.ts";
 
 /** How long values and failures are kept. All in milliseconds. */
 export interface CacheSettings {
@@ -173,8 +173,8 @@ export class CachedSource {
     throw this.#error ?? this.#problem("not read yet");
   }
 
-  #problem(text: string): SourceError {
-    return new SourceError(`secret "${this.name}": ${text}`);
+  #problem(text: string, fault?: SourceFault): SourceError {
+    return new SourceError(`secret "${this.name}": ${text}`, { fault });
   }
 
   /** Reads the source once: at once for those that need no I/O, else as a flight with a time limit. */
@@ -215,7 +215,9 @@ export class CachedSource {
         });
       const { timeout } = this.#settings;
       const stopTimer = this.#clock.after(timeout, () => {
-        giveUp((now) => this.#failed(this.#problem(`no answer within ${formatDuration(timeout)}`), now));
+        giveUp((now) =>
+          this.#failed(this.#problem(`no answer within ${formatDuration(timeout)}`, "server"), now),
+        );
       });
       this.#abandon = abandon;
       answer.then(
@@ -227,7 +229,7 @@ export class CachedSource {
 
   #succeeded(value: string, now: number): Secret {
     const problem = valueProblem(value);
-    if (problem !== undefined) return this.#failed(this.#problem(problem), now);
+    if (problem !== undefined) return this.#failed(this.#problem(problem, "value"), now);
     const secret = this.#value?.reveal() === value ? this.#value : new Secret(value);
     this.#value = secret;
     this.#error = undefined;

@@ -16,7 +16,7 @@ export const envSource = sourceKind({
       fetch() {
         const value = env[variable];
         if (value === undefined || value === "") {
-          throw new SourceError(`env var "${variable}" is not set or empty`);
+          throw new SourceError(`env var "${variable}" is not set or empty`, { fault: "variable" });
         }
         return value;
       },

@@ -45,14 +45,33 @@ export interface SecretSource {
   fetch(signal: AbortSignal): Promise<string> | string;
 }
 
+/** What about a secret store kept a value from being read, where that is known. */
+export type SourceFault =
+  | "variable"
+  | "server"
+  | "token"
+  | "rate_limit"
+  | "vault"
+  | "item"
+  | "field"
+  | "value";
+
+export interface SourceErrorOptions {
+  readonly retryAfterMs?: number | undefined;
+  readonly fault?: SourceFault | undefined;
+  readonly cause?: unknown;
+}
+
 /** A source could not give its value. The message is safe to log (I14). */
 export class SourceError extends Error {
   override readonly name = "SourceError";
   /** Milliseconds to wait before the next attempt, where the service named them (429 with Retry-After). */
   readonly retryAfterMs: number | undefined;
-  constructor(message: string, options: { retryAfterMs?: number; cause?: unknown } = {}) {
+  readonly fault: SourceFault | undefined;
+  constructor(message: string, options: SourceErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.retryAfterMs = options.retryAfterMs;
+    this.fault = options.fault;
   }
 }
 
