@@ -95,7 +95,7 @@ export async function startNginxProxy(
       '"remote":"$remote_addr","status":$status,"seconds":$request_time,"upstream":"$upstream_addr"}';
     upstream origin { server 127.0.0.1:${origin.port}; keepalive 300; keepalive_requests 1000000000; }
     server {
-      listen 127.0.0.1:${port} ssl;
+      listen 127.0.0.1:${port} ssl http2;
       ${serverTls(keys)}
       keepalive_requests 1000000000;
       access_log ${home}/access.log audit buffer=16k flush=1s;

@@ -73,6 +73,33 @@ export async function wrk(
   };
 }
 
+/**
+ * Keeps HTTP/2 connections busy for some seconds, each with so many requests at a time, `GET /small`.
+ * @throws {Error} when an answer was not 2xx, a connection failed, or HTTP/2 was not what was spoken
+ */
+export async function h2load(
+  program: string,
+  target: Target,
+  connections: number,
+  streams: number,
+  seconds: number,
+): Promise<Pick<WrkResult, "requests" | "requestsPerSecond">> {
+  const fields = { ":authority": target.host, ...small.fields };
+  const headers = Object.entries(fields).flatMap(([name, value]) => ["-H", `${name}: ${value}`]);
+  const args = [`-c${connections}`, `-m${streams}`, `-D${seconds}`, ...headers];
+  const output = await new Promise<string>((resolve, reject) => {
+    execFile(program, [...args, `https://localhost:${target.port}${small.path}`], (error, stdout, stderr) => {
+      if (error) reject(new Error(`h2load failed: ${stderr || error.message}`));
+      else resolve(stdout);
+    });
+  });
+  const requests = Number(/status codes: (\d+) 2xx, 0 3xx, 0 4xx, 0 5xx/.exec(output)?.[1]);
+  if (!(requests > 0) || !output.includes("Application protocol: h2")) {
+    throw new Error(`h2load did not get 2xx over HTTP/2 each time:\n${output}`);
+  }
+  return { requests, requestsPerSecond: Number(/, ([\d.]+) req\/s/.exec(output)?.[1]) };
+}
+
 /** A line of wrk's latency distribution, such as `     99%    3.21ms`, in milliseconds. */
 function latency(output: string, percentile: number): number {
   for (const [, percent, value, unit] of output.matchAll(/^\s+(\d+)%\s+([\d.]+)(us|ms|s)\s*$/gm)) {

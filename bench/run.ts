@@ -13,7 +13,7 @@ import {
   startSallyport,
 } from "./contestants.ts";
 import { makeKeys } from "./keys.ts";
-import { newConnections, type Target, transfers, wrk } from "./load.ts";
+import { h2load, newConnections, type Target, transfers, wrk } from "./load.ts";
 import { describeMachine, findProgram, measure } from "./machine.ts";
 import { benchMechanisms } from "./mechanisms.ts";
 import { benchScrubbing } from "./scrub.ts";
@@ -118,6 +118,8 @@ function allScenarios(wrkProgram: string, seconds: number): readonly Scenario[] 
     keptConnections(wrkProgram, 16, seconds),
     { ...keptConnections(wrkProgram, 64, seconds), target: 2.2 },
     keptConnections(wrkProgram, 256, seconds),
+    ...http2Streams(4, 16, seconds),
+    ...http2Streams(1, 64, seconds).map((scenario) => ({ ...scenario, target: 3 })),
     { ...connectionPerRequest("new connection, full handshake", 1500, false), target: 5.5 },
     connectionPerRequest("new connection, resumed session", 1500, true),
     { ...bodies("download", 60), target: 1.5, growthTarget: 48 },
@@ -128,6 +130,7 @@ function allScenarios(wrkProgram: string, seconds: number): readonly Scenario[] 
 function smokeScenarios(wrkProgram: string): readonly Scenario[] {
   return [
     keptConnections(wrkProgram, 16, 1),
+    ...http2Streams(1, 64, 1),
     connectionPerRequest("new connection, full handshake", 50, false),
     connectionPerRequest("new connection, resumed session", 50, true),
     bodies("download", 4),
@@ -147,6 +150,28 @@ function keptConnections(wrkProgram: string, connections: number, seconds: numbe
       return { ...cost, rate, p50, p99, cpu: (cost.cpuSeconds / requests) * 1e6 };
     },
   };
+}
+
+/** HTTP/2 to the contestant, HTTP/1.1 from there: what nginx does. Nothing where h2load is missing. */
+function http2Streams(connections: number, streams: number, seconds: number): readonly Scenario[] {
+  const program = findProgram("h2load");
+  if (program === undefined) {
+    console.error("skipping HTTP/2: needs h2load (Debian: apt-get install nghttp2-client)");
+    return [];
+  }
+  return [
+    {
+      name: `HTTP/2, ${connections} x ${streams} streams`,
+      unit: "request",
+      async run(contestant, target) {
+        const { result, cost } = await measure(contestant.pid, () =>
+          h2load(program, target, connections, streams, seconds),
+        );
+        const { requests, requestsPerSecond: rate } = result;
+        return { ...cost, rate, cpu: (cost.cpuSeconds / requests) * 1e6 };
+      },
+    },
+  ];
 }
 
 function connectionPerRequest(name: string, count: number, resume: boolean): Scenario {
