@@ -44,8 +44,16 @@ export function workloadEnv(world: World): Record<string, string> {
   };
 }
 
-/** Starts a server and waits until it says that it listens; it ends with the tests of the file. */
-export async function startServer(program: string, args: string[], ready: RegExp): Promise<void> {
+/**
+ * Starts a server and waits until it says that it listens; it ends with the tests of the file.
+ * @param onReady gets what it said until then
+ */
+export async function startServer(
+  program: string,
+  args: string[],
+  ready: RegExp,
+  onReady: (said: string) => void = () => {},
+): Promise<void> {
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
   const { promise: isReady, resolve, reject } = Promise.withResolvers<void>();
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
@@ -71,6 +79,7 @@ export async function startServer(program: string, args: string[], ready: RegExp
     process.off("exit", kill);
   });
   await within(`${program} listens`, isReady, 60_000);
+  onReady(said);
 }
 
 /**

@@ -13,6 +13,9 @@ const packages = [
   "awscli==1.46.3",
   "google-auth==2.62.2",
   "requests==2.34.2",
+  "httpx[socks]==0.28.1",
+  "websockets==17.4",
+  "python-socks==3.2.1",
   "kubernetes-validate==1.37.0",
 ];
 const installMs = 300_000;
