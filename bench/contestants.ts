@@ -127,12 +127,18 @@ function idToken(): string {
 
 /** The transform that the other benchmarks measure: one placeholder swapped in one header. */
 export function swap(...ports: readonly number[]): Pipeline {
+  return scrubbed("on", "sallyport", ...ports);
+}
+
+/** The same, with answers searched for the credential or not. */
+export function scrubbed(scrub: "on" | "off", name: string, ...ports: readonly number[]): Pipeline {
   const config = {
+    scrub,
     source: { type: "env", var: "BENCH_CREDENTIAL" },
     replace: { proxy_value: placeholder, match_headers: ["Authorization"] },
     rules: ports.map((port) => ({ host: `localhost:${port}` })),
   };
-  return { name: "sallyport", ports, transforms: [{ name: "secrets", config: { secrets: [config] } }] };
+  return { name, ports, transforms: [{ name: "secrets", config: { secrets: [config] } }] };
 }
 
 /** Sallyport with its listener for redirected TLS, a policy, a placeholder to swap and an audit file. */

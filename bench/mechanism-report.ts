@@ -26,18 +26,18 @@ export function mechanismTable(rows: readonly MechanismRow[]): string {
     const more = `${cpu >= swapCpu ? "+" : ""}${(cpu - swapCpu).toFixed(1)}`;
     return [name, rate.toFixed(0), cpu.toFixed(1), swapCpu.toFixed(1), more];
   });
-  return table(["mechanism", "rate /s", "CPU µs", "swap, CPU µs", "difference µs"], cells);
+  return markdownTable(["mechanism", "rate /s", "CPU µs", "swap, CPU µs", "difference µs"], cells);
 }
 
 export function uploadTable(rows: readonly UploadRow[]): string {
   const cells = rows.map(({ name, megabytesPerSecond, cpuSeconds, growthMegabytes }) => {
     return [name, megabytesPerSecond.toFixed(0), cpuSeconds.toFixed(2), growthMegabytes.toFixed(1)];
   });
-  return table(["upload", "MB/s", "CPU s", "growth MB"], cells);
+  return markdownTable(["upload", "MB/s", "CPU s", "growth MB"], cells);
 }
 
 /** Markdown, the first column to the left and the others to the right. */
-function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+export function markdownTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = heads.map((head, column) =>
     Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)),
   );

@@ -309,6 +309,30 @@ ${targets.join("\n")}
   writeFileSync(new URL("MECHANISMS.md", import.meta.url), text);
 }
 
+function writeScrubbing(
+  table: string,
+  targets: readonly string[],
+  machine: readonly (readonly [string, string])[],
+): void {
+  const text = `# What scrubbing costs
+
+Written by \`npm run bench -- --scrub --write\`. Two Sallyports take turns in the same run, one with \`scrub: on\` and one with
+\`scrub: off\`: small answers at 64 kept connections, and downloads of 10 MiB without a content coding. CPU is processor time
+of the proxy; the median of the rounds counts.
+
+| | |
+|---|---|
+${machine.map(([key, value]) => `| ${key} | ${value} |`).join("\n")}
+
+${table}
+
+\`\`\`
+${targets.join("\n")}
+\`\`\`
+`;
+  writeFileSync(new URL("SCRUBBING.md", import.meta.url), text);
+}
+
 function names(scenarios: readonly Scenario[]): string {
   return scenarios.map(({ name }) => `"${name}"`).join(", ");
 }

@@ -140,6 +140,13 @@ export interface Trace {
   annotations?: Record<string, unknown>;
 }
 
+/** A source whose value goes out. */
+export interface ExposedSecret {
+  readonly handle: SecretHandle;
+  /** What the workload holds in its place, where that is swapped. */
+  readonly placeholder?: string;
+}
+
 /** One step of the pipeline: a policy or a credential mechanism. */
 export interface Transform {
   /** As in the configuration and in the audit record. */
@@ -152,6 +159,8 @@ export interface Transform {
   readonly credentialRules?: readonly Rules[];
   /** Every source it holds, for the start-up check and for `run`. */
   readonly secrets?: readonly SecretHandle[];
+  /** Of these, the ones that go out with requests and are looked for in answers. */
+  readonly exposes?: readonly ExposedSecret[];
   /** Environment variables it reads besides those of its sources; `sallyport run` takes them from its child. */
   readonly variables?: readonly string[];
   /** What `explain` prints: what would happen to this exchange and why, without touching a secret. */

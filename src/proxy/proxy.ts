@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { createAuditSink, type LineAuditSink } from "../audit/sink.ts";
 import type { Locate } from "../config/issues.ts";
 import type { Config, Listen } from "../config/types.ts";
@@ -17,6 +18,7 @@ import { Upstream, upstreamOptions } from "../upstream/index.ts";
 import { startDns } from "./dns.ts";
 import { listenerContext } from "./listener-context.ts";
 import type { ProxyOptions } from "./options.ts";
+import { ownPlaceholders, warnOfExposures } from "./exposure-checks.ts";
 import { buildPolicy, type Policy, type PolicyOptions } from "./policy.ts";
 import { keysForRestart } from "./restart.ts";
 import { MintCounts, type ProxyStats } from "./stats.ts";
@@ -201,7 +203,10 @@ export class Proxy {
     old.pipeline.retire();
     old.sources.close();
     // Reads the credentials now, rather than when a request waits for them.
-    void policy.sources.check().then(() => policy.identities.check());
+    void policy.sources.check().then(() => {
+      warnOfExposures(policy.pipeline.transforms, this.#options.logger);
+      return policy.identities.check();
+    });
     const restart = keysForRestart(this.#started, config);
     const transforms = policy.pipeline.names;
     const { logger } = this.#options;
@@ -254,9 +259,19 @@ export class Proxy {
     // The cache has a warning for each that fails.
     const check = this.#holder.policy.sources.check().then((failures) => {
       this.#sourcesChecked = true;
+      warnOfExposures(this.transforms, this.#options.logger);
       void this.#holder.policy.identities.check();
       return failures;
     });
+    // Variables and files have been read by the end of this turn.
+    await Promise.race([check, setImmediate()]);
+    const own = ownPlaceholders(this.transforms);
+    if (own.length > 0) {
+      await this.stop(0);
+      throw new Error(
+        `secrets: the value of ${own.join(", ")} is its own placeholder; choose another proxy_value`,
+      );
+    }
     if (!this.#started.sources.requireAtStart) return;
     const failures = await check;
     if (failures.length === 0) return;

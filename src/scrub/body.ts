@@ -61,7 +61,12 @@ export class ScrubbedBody implements BodySource, BodySink {
   }
 
   abort(error: Error): void {
-    this.#rewriter.cancel();
-    this.#sink.abort(error);
+    if (this.#rewriter.held === 0) {
+      this.#sink.abort(error);
+      return;
+    }
+    this.#rewriter.end();
+    // A connection that is cut in the turn in which the last bytes are written takes them with it.
+    setTimeout(() => this.#sink.abort(error), 1);
   }
 }

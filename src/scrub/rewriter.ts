@@ -16,12 +16,17 @@ export interface RewriterOptions {
   readonly events?: boolean;
 }
 
-/** Silence after which a base64 form counts as ended where nothing but padding could follow. */
+/** Silence after which a stream is flushed: what has not come by then is not a part of what has, or comes later. */
 const settleMs = 20;
+/** Symbols of a beginning that are sent after that. Nearly any letter may begin some form, and a reader may wait for it. */
+const maxSentBegun = 2;
 
 /**
  * Replaces the forms of exposed values in a stream, wherever it is cut. Bytes are held back only while a form may have begun: from the
  * first byte of that form on, and never more than {@link Automaton.longest} of them.
+ *
+ * After 20 ms of silence a beginning of one or two symbols is sent all the same, as it is with a prompt; the form is still looked for, and what is
+ * left of it replaced. Base64 that nothing but padding can follow counts as ended then.
  *
  * A stream that ends inside a form: at least half of the value, of {@link minScrubbedBytes} symbols or more, counts as the value; less goes out as it is.
  */
@@ -30,6 +35,8 @@ export class Rewriter {
   #automaton: Automaton | undefined;
   #held: Uint8Array | undefined;
   #suspended: Suspended | undefined;
+  /** How many of the bytes held were sent after a silence. */
+  #sent = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: RewriterOptions) {
@@ -38,7 +45,7 @@ export class Rewriter {
 
   /** Bytes held back. */
   get held(): number {
-    return this.#held?.length ?? 0;
+    return (this.#held?.length ?? 0) - this.#sent;
   }
 
   write(bytes: Uint8Array): void {
@@ -57,6 +64,7 @@ export class Rewriter {
     clearTimeout(this.#timer);
     this.#held = undefined;
     this.#suspended = undefined;
+    this.#sent = 0;
   }
 
   #join(bytes: Uint8Array): Uint8Array {
@@ -79,7 +87,8 @@ export class Rewriter {
     const { emit, found, events } = this.#options;
     let suspended = this.#suspended;
     this.#suspended = undefined;
-    let emitted = 0;
+    let emitted = this.#sent;
+    this.#sent = 0;
     let at = 0;
     let mode = ending;
     for (;;) {
@@ -93,18 +102,21 @@ export class Rewriter {
         continue;
       }
       if (match.start > emitted) emit(bytes.subarray(emitted, match.start));
+      const sent = Math.max(0, emitted - match.start);
       emitted = match.start;
       if (decided !== "wait") {
-        emit(decided.text);
+        emit(this.#options.keepLength === true ? decided.text.subarray(sent) : decided.text);
         found(decided.exposed);
         emitted = at = decided.end;
         continue;
       }
       const event = events === true ? eventEnd(bytes, match.start) : 0;
       if (event === 0) {
+        this.#sent = sent;
         this.#suspend(match);
         return match.start;
       }
+      this.#sent = sent;
       this.#scan(automaton, bytes.subarray(match.start, event), "complete");
       emitted = at = event;
     }
@@ -116,10 +128,21 @@ export class Rewriter {
   #suspend({ start, form, end, style, open }: Match): void {
     const complete = form === undefined ? [] : [{ form, at: form.text.length, next: end, style }];
     this.#suspended = [...open, ...complete].map((thread) => ({ ...thread, next: thread.next - start }));
-    if (open.length > 0) return;
-    this.#timer = setTimeout(() => {
-      if (this.#held !== undefined) this.#run(this.#held, "settle");
-    }, settleMs).unref();
+    const isShort = open.every(({ at }) => at <= maxSentBegun);
+    if (open.length === 0 || (isShort && form === undefined)) {
+      this.#timer = setTimeout(() => this.#onSilence(), settleMs).unref();
+    }
+  }
+
+  #onSilence(): void {
+    const held = this.#held;
+    if (held === undefined) return;
+    if (this.#suspended?.every(({ at, form: { text } }) => at === text.length)) {
+      this.#run(held, "settle");
+      return;
+    }
+    if (this.#sent < held.length) this.#options.emit(held.subarray(this.#sent));
+    this.#sent = held.length;
   }
 
   #decide(match: Match, bytes: Uint8Array, mode: Ending): Decided {

@@ -1,5 +1,6 @@
 // What went out does not come back: an upstream that shows what it got, in every place and form, in every coding.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { test } from "node:test";
 import * as zlib from "node:zlib";
@@ -386,4 +387,50 @@ test("I12: a large answer streams, and its memory does not", async () => {
   assert.ok(
     got.body.subarray(piece.length).equals(Buffer.concat(Array.from({ length: pieces - 1 }, () => piece))),
   );
+});
+
+test("attack 31: frames of a WebSocket are scrubbed, and no extension is negotiated", async () => {
+  secure.on("/socket", (request) => {
+    const key = valueOf(request.fields, "sec-websocket-key") ?? "";
+    const accept = createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+    const text = `you are ${valueOf(request.fields, "authorization")}`;
+    request.write(
+      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+    );
+    request.write(Buffer.concat([Buffer.from([0x81, text.length]), Buffer.from(text)]));
+  });
+  const client = await world.redirected(`api.e2e.test:${secure.port}`);
+  const fields = [
+    ...authorized,
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Extensions: permessage-deflate",
+  ];
+  const upgraded = await client.request("GET", "/socket", { fields });
+  assert.equal(upgraded.status, 101);
+  assert.deepEqual(valuesOf((await secure.request("/socket")).fields, "sec-websocket-extensions"), []);
+  const text = `you are Bearer ${placeholder}`;
+  assert.deepEqual(await client.reader.take(2), Buffer.from([0x81, text.length]));
+  assert.equal((await client.reader.take(text.length)).toString(), text);
+  client.close();
+});
+
+test("a credential that is too short to be looked for is warned of, one that is its own placeholder refused", async () => {
+  const host = `api.e2e.test:${secure.port}`;
+  const short = await world.another("short", {
+    env: { E2E_SHORT: "short-7" },
+    config: () => ({ transforms: [secrets([swap("E2E_SHORT", "ph-of-short", [host])])] }),
+  });
+  const warning = await short.line("a credential has fewer than 8 bytes: answers are not searched for it");
+  assert.equal(warning["secret"], "E2E_SHORT");
+  await short.stop();
+  const own = await world.another("own", {
+    env: { E2E_OWN: "its-own-placeholder" },
+    config: () => ({ transforms: [secrets([swap("E2E_OWN", "its-own-placeholder", [host])])] }),
+  });
+  const error = await own.line("a credential is its own placeholder; requests that need it are refused");
+  assert.equal(error["secret"], "E2E_OWN");
+  assert.equal(await own.exited, 1);
 });

@@ -1,5 +1,5 @@
 import { lowerCaseName } from "../../http/headers.ts";
-import type { BuildContext, ConfigPath } from "../../pipeline/types.ts";
+import type { BuildContext, ConfigPath, ExposedSecret } from "../../pipeline/types.ts";
 import type { Rules } from "../../pipeline/rules.ts";
 import type { SecretHandle } from "../../sources/types.ts";
 import type { z } from "zod";
@@ -57,12 +57,19 @@ export interface HmacSignOptions {
 /** Longest message in bytes: far above any body that is buffered, and an end to a template that repeats it. */
 const maxMessage = 256 * 1024 * 1024;
 
+export interface Compiled {
+  readonly scheme: Scheme | undefined;
+  readonly rules: Rules;
+  readonly secrets: readonly SecretHandle[];
+  readonly exposes: readonly ExposedSecret[];
+}
+
 /** Checks and compiles the configuration; every mistake goes to the context. */
 export function compile(
   config: Config,
   context: BuildContext,
   { now = Date.now, nonce = randomNonce }: HmacSignOptions,
-): { readonly scheme: Scheme | undefined; readonly rules: Rules; readonly secrets: readonly SecretHandle[] } {
+): Compiled {
   const fail = (path: ConfigPath, message: string): void => context.error(path, `hmac_sign: ${message}`);
   const { timestamp = {}, signature = {}, credentials = {} } = config;
   const format = choose(
@@ -100,8 +107,10 @@ export function compile(
   const rules = context.rules(["rules"], config.rules);
   if ((config.rules ?? []).length === 0) fail(["rules"], 'at least one entry in "rules" is required');
   const secrets = [...handles.values()];
+  const sent = [...handles].filter(([name]) => name !== keyName && config.scrub !== "off");
+  const exposes = sent.map(([, handle]) => ({ handle }));
   if (message === undefined || algorithm === undefined || !handles.has(keyName)) {
-    return { scheme: undefined, rules, secrets };
+    return { scheme: undefined, rules, secrets, exposes };
   }
   const writeTime = timestampFormats.get(format ?? "") as (milliseconds: number) => string;
   const makeSigner = (key: string) =>
@@ -124,7 +133,7 @@ export function compile(
     counter: makeCounter(now),
     nonce,
   };
-  return { scheme, rules, secrets };
+  return { scheme, rules, secrets, exposes };
 }
 
 type Fail = (path: ConfigPath, message: string) => void;

@@ -14,11 +14,12 @@ export function makeHmacSign(options: HmacSignOptions = {}): TransformKind<typeo
     credential: true,
     schema: hmacSignSchema,
     build(config, context) {
-      const { scheme, rules, secrets } = compile(config, context, options);
+      const { scheme, rules, secrets, exposes } = compile(config, context, options);
       return {
         name: "hmac_sign",
         credentialRules: [rules],
         secrets,
+        exposes,
         onRequest(exchange) {
           if (scheme === undefined || !rules.match(requestFacts(exchange))) return undefined;
           return signRequest(exchange, scheme);

@@ -1,6 +1,13 @@
 import type { Authority } from "../../http/authority.ts";
 import { requestFacts } from "../../pipeline/rules.ts";
-import type { BuildContext, Exchange, Transform, TransformKind, Verdict } from "../../pipeline/types.ts";
+import type {
+  BuildContext,
+  Exchange,
+  ExposedSecret,
+  Transform,
+  TransformKind,
+  Verdict,
+} from "../../pipeline/types.ts";
 import { attachCredentials } from "./attach.ts";
 import { buildEntry } from "./build.ts";
 import type { Entry } from "./entry.ts";
@@ -36,6 +43,7 @@ function secretsTransform(entries: readonly Entry[]): Transform {
     name: "secrets",
     credentialRules: entries.map((entry) => entry.rules),
     secrets: entries.map((entry) => entry.handle),
+    exposes: entries.filter(({ exposure }) => exposure.mode !== "off").map(exposedSource),
     onRequest(exchange) {
       const candidates = entriesFor(exchange.authority);
       if (candidates.length === 0) return undefined;
@@ -45,6 +53,11 @@ function secretsTransform(entries: readonly Entry[]): Transform {
     },
     explain: (exchange) => explainEntries(exchange, entries),
   };
+}
+
+function exposedSource(entry: Entry): ExposedSecret {
+  if (entry.kind === "inject") return { handle: entry.handle };
+  return { handle: entry.handle, placeholder: Buffer.from(entry.placeholder, "latin1").toString("utf8") };
 }
 
 /** Entries for a host and port, in order. Bounded, because the workload chooses the authorities (I12). */

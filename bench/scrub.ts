@@ -1,0 +1,130 @@
+// What it costs to search answers for the credential that went out: two Sallyports in turns, one that does and one that
+// does not.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Contestant, downloadBytes, scrubbed, startOrigin, startSallyport } from "./contestants.ts";
+import { makeKeys } from "./keys.ts";
+import { type Target, transfers, wrk } from "./load.ts";
+import { measure } from "./machine.ts";
+import { markdownTable } from "./mechanism-report.ts";
+
+const connections = 64;
+/** Most times the processor time of the same without scrubbing. */
+const requestTarget = 1.1;
+const downloadTarget = 2.5;
+/** Most megabytes that the memory may grow while downloads pass. */
+const growthTarget = 48;
+
+export interface ScrubbingOptions {
+  readonly nginx: string;
+  readonly wrk: string;
+  readonly seconds: number;
+  readonly rounds: number;
+  /** Downloads in a round. */
+  readonly transfers: number;
+  readonly nodeFlags: readonly string[];
+}
+
+interface Measured {
+  /** Microseconds of processor time for one request or download. */
+  readonly cpu: number;
+  readonly growthMegabytes: number;
+}
+
+/** Markdown and what became of the targets. */
+export async function benchScrubbing(
+  options: ScrubbingOptions,
+): Promise<{ table: string; targets: readonly string[]; missed: number }> {
+  const directory = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
+  const running: { stop(): Promise<void> }[] = [];
+  try {
+    const keys = makeKeys(directory);
+    const origin = await startOrigin(options.nginx, directory, keys);
+    running.unshift(origin);
+    const start = async (scrub: "on" | "off"): Promise<Contestant> => {
+      const pipeline = scrubbed(scrub, `scrub-${scrub}`, origin.port);
+      const contestant = await startSallyport(directory, keys, origin, options.nodeFlags, pipeline);
+      running.unshift(contestant);
+      return contestant;
+    };
+    const contestants = { off: await start("off"), on: await start("on") };
+    const target = (one: Contestant): Target => {
+      return { port: one.port, host: `localhost:${origin.port}`, caCert: keys.caCert };
+    };
+    const request = async (one: Contestant): Promise<Measured> => {
+      const { result, cost } = await measure(one.pid, () =>
+        wrk(options.wrk, target(one), connections, options.seconds),
+      );
+      return { cpu: (cost.cpuSeconds / result.requests) * 1e6, growthMegabytes: cost.growthMegabytes };
+    };
+    const download = async (one: Contestant): Promise<Measured> => {
+      const count = options.transfers;
+      const { cost } = await measure(one.pid, () =>
+        transfers(target(one), "download", downloadBytes, count, 4),
+      );
+      return { cpu: (cost.cpuSeconds / count) * 1e6, growthMegabytes: cost.growthMegabytes };
+    };
+    const requests = await inTurns(contestants, options.rounds, request, "requests");
+    const downloads = await inTurns(contestants, options.rounds, download, "downloads");
+    return report(requests, downloads);
+  } finally {
+    for (const one of running) await one.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+type Pair = Readonly<Record<"on" | "off", Measured>>;
+
+/** Medians of the rounds; the first round only warms up. */
+async function inTurns(
+  contestants: Readonly<Record<"on" | "off", Contestant>>,
+  rounds: number,
+  run: (one: Contestant) => Promise<Measured>,
+  what: string,
+): Promise<Pair> {
+  const samples: Record<"on" | "off", Measured[]> = { on: [], off: [] };
+  for (let round = rounds > 1 ? -1 : 0; round < rounds; round++) {
+    for (const scrub of ["off", "on"] as const) {
+      console.error(`${what}, scrub: ${scrub}, ${round < 0 ? "warming up" : `round ${round + 1}`}`);
+      const sample = await run(contestants[scrub]);
+      if (round >= 0) samples[scrub].push(sample);
+    }
+  }
+  return { on: median(samples.on), off: median(samples.off) };
+}
+
+function median(samples: readonly Measured[]): Measured {
+  const sorted = samples.toSorted((one, other) => one.cpu - other.cpu);
+  return sorted[Math.floor(sorted.length / 2)] as Measured;
+}
+
+function report(
+  requests: Pair,
+  downloads: Pair,
+): { table: string; targets: readonly string[]; missed: number } {
+  const rows = [
+    ["a warm request", requests, "µs", 1, requestTarget] as const,
+    ["a download of 10 MiB", downloads, "ms", 1000, downloadTarget] as const,
+  ];
+  const cells = rows.map(([name, { on, off }, unit, scale]) => [
+    `${name}, CPU ${unit}`,
+    (off.cpu / scale).toFixed(1),
+    (on.cpu / scale).toFixed(1),
+    (on.cpu / off.cpu).toFixed(2),
+  ]);
+  let missed = 0;
+  const check = (what: string, passed: boolean, found: string): string => {
+    if (!passed) missed++;
+    return `${passed ? "pass" : "FAIL"}  ${what}: ${found}`;
+  };
+  const targets = rows.map(([name, { on, off }, , , limit]) => {
+    const times = on.cpu / off.cpu;
+    return check(name, times <= limit, `${times.toFixed(2)} times as much as unscrubbed, at most ${limit}`);
+  });
+  const growth = downloads.on.growthMegabytes;
+  targets.push(
+    check("memory", growth <= growthTarget, `${growth.toFixed(0)} MB above idle, at most ${growthTarget}`),
+  );
+  return { table: markdownTable(["what", "off", "on", "times"], cells), targets, missed };
+}
