@@ -34,8 +34,8 @@ test("every credential mechanism is in the table", () => {
 });
 
 test("the packages that test:peers installs are those it names", () => {
-  const packages = [...read("test/peers/run.ts").matchAll(/^ {2}"([a-z0-9-]+)(?:\[server\])?==/gm)];
-  assert.equal(packages.length, 5);
+  const packages = [...read("test/peers/run.ts").matchAll(/^ {2}"([a-z0-9-]+)(?:\[\w+\])?==/gm)];
+  assert.ok(packages.length > 5);
   for (const [, name = ""] of packages) {
     assert.ok(page.toLowerCase().includes(name === "awscli" ? "aws cli" : name), name);
   }
