@@ -82,3 +82,13 @@ function isAdmitted(transforms: readonly Transform[], authority: Authority): boo
     return verdict === undefined || verdict instanceof Promise;
   });
 }
+
+/** Whether TLS for a host and port passes as it is, and by which setting; `undefined` where it is opened. */
+export type Unopened = (authority: Authority) => "sni-only" | "passthrough" | undefined;
+
+/** @param passthrough the patterns of `tls.passthrough` */
+export function unopenedBy({ tls }: Config, passthrough: Rules): Unopened {
+  if (tls.mode === "sni-only") return () => "sni-only";
+  if (passthrough.size === 0) return () => undefined;
+  return (authority) => (passthrough.admits(authority, undefined) ? "passthrough" : undefined);
+}

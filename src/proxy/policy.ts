@@ -4,10 +4,9 @@ import { hasErrors, type Issue, type Locate, placeText } from "../config/issues.
 import type { Config } from "../config/types.ts";
 import type { Deadlines } from "../http/h1/deadlines.ts";
 import type { ServerOptions } from "../http/h1/server.ts";
-import type { Authority, Host } from "../http/authority.ts";
+import type { Host } from "../http/authority.ts";
 import type { Logger } from "../log/logger.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
-import type { Rules } from "../pipeline/rules.ts";
 import { SourceRegistry } from "../sources/registry.ts";
 import type { SecretHandle } from "../sources/types.ts";
 import { transformKinds } from "../transforms/registry.ts";
@@ -15,6 +14,7 @@ import type { Upstream } from "../upstream/index.ts";
 import { buildTransforms } from "./build-transforms.ts";
 import { checkDnsPassthrough } from "./dns.ts";
 import { explainBudget } from "./explain-budget.ts";
+import { type Unopened, unopenedBy } from "./passthrough.ts";
 import { compileIdentities, type OpenIdentities } from "./upstream-identities.ts";
 
 /** A configuration that cannot be run; every issue is in it. */
@@ -41,7 +41,7 @@ export interface Policy {
   /** Who requests are from. */
   readonly callers: CallerGate;
   /** Whether TLS for this host and port passes as it is, and by which setting. */
-  unopened(authority: Authority): "sni-only" | "passthrough" | undefined;
+  readonly unopened: Unopened;
   /** Roots and client certificates of single hosts, and the sources that those are read from. */
   readonly identities: OpenIdentities;
   readonly identitySecrets: readonly SecretHandle[];
@@ -130,10 +130,4 @@ function callersOf(config: Config, { env, authenticate }: PolicyOptions): Caller
     ]);
   }
   return callerGate({ keys, required: config.proxy.requireCaller });
-}
-
-function unopenedBy({ tls }: Config, passthrough: Rules): Policy["unopened"] {
-  if (tls.mode === "sni-only") return () => "sni-only";
-  if (passthrough.size === 0) return () => undefined;
-  return (authority) => (passthrough.admits(authority, undefined) ? "passthrough" : undefined);
 }

@@ -142,6 +142,23 @@ for (const [what, args, expected] of [
   });
 }
 
+test("I2: TLS that is passed through is not said to carry anything", async () => {
+  const passing = join(folder, "passing.yaml");
+  writeFileSync(
+    passing,
+    "tls: {passthrough: [pinned.example]}\ntransforms: [{name: allowlist, config: {domains: [pinned.example]}}]\n",
+  );
+  const { code, stdout } = await explain(passing, "GET", "https://pinned.example/x");
+  assert.equal(code, 0);
+  assert.match(
+    stdout,
+    /verdict    would be passed to pinned\.example:443 unopened, by tls\.passthrough: no request/,
+  );
+  assert.match(stdout, /allowlist: allowed.*\[not reached\]/);
+  const plain = await explain(passing, "GET", "http://pinned.example/x");
+  assert.match(plain.stdout, /verdict    would be forwarded/);
+});
+
 test("transforms behind the one that refuses are shown as not reached", async () => {
   const { stdout } = await explain(file, "POST", "https://api.github.com/repos/a");
   assert.match(stdout, /^step 1 +allowlist: refused: .*method POST is not one of GET$/m);

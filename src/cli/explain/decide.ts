@@ -24,6 +24,15 @@ export interface Answer {
   readonly by: string;
 }
 
+/** TLS that is not opened: nothing in it is decided on. */
+export interface Pass {
+  readonly kind: "pass";
+  /** `host:port` */
+  readonly to: string;
+  /** The setting. */
+  readonly by: string;
+}
+
 /** A credential that would be attached. */
 export interface Attached {
   /** Its source, as the audit names it; the mechanism where that has no name for it. */

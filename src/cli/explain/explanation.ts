@@ -3,7 +3,8 @@ import type { Config } from "../../config/types.ts";
 import { defaultPorts } from "../../http/authority.ts";
 import type { Transform } from "../../pipeline/types.ts";
 import { Secret, type SecretHandle } from "../../sources/types.ts";
-import { type Attached, decideRequest, decideTunnel, deniedAddress, type Step } from "./decide.ts";
+import { compilePassthrough, unopenedBy } from "../../proxy/passthrough.ts";
+import { type Attached, decideRequest, decideTunnel, deniedAddress, type Pass, type Step } from "./decide.ts";
 import type { Explanation } from "./report.ts";
 import { type AskedRequest, type Destination, destinationOf, EarlyRefusal, exchangeOf } from "./request.ts";
 
@@ -33,12 +34,17 @@ export async function explanationOf(
     const refused =
       scheme === "https" ? await decideTunnel(destination, transforms, asked.caller) : undefined;
     if (scheme === "https") known = { ...known, tunnel: refused ?? "open" };
+    const passed = refused === undefined && scheme === "https" ? passOf(destination, config) : undefined;
     const exchange = exchangeOf(asked, destination, config);
     const { canonicalPath } = exchange.request;
     if (method === "CONNECT" || method === "TRACE") {
       throw new EarlyRefusal(405, "method_not_allowed", "this method is never forwarded");
     }
     const { steps, end, credentials } = await decideRequest(exchange, transforms);
+    if (passed !== undefined) {
+      const verdict = deniedAddress(destination, config) ?? passed;
+      return { ...known, canonicalPath, steps: steps.map(unreached), credentials: noCredentials, verdict };
+    }
     const last = refused ?? end ?? deniedAddress(destination, config);
     return {
       ...known,
@@ -54,6 +60,16 @@ export async function explanationOf(
     const verdict = end ?? ({ kind: "refuse", status, reason } as const);
     return { ...known, steps: [], credentials: noCredentials, verdict, ...(end ? {} : { detail: message }) };
   }
+}
+
+function passOf({ authority }: Destination, config: Config): Pass | undefined {
+  const mode = unopenedBy(config, compilePassthrough(config, () => {}).rules)(authority);
+  if (mode === undefined) return undefined;
+  return {
+    kind: "pass",
+    to: authority.text,
+    by: mode === "sni-only" ? "tls.mode: sni-only" : "tls.passthrough",
+  };
 }
 
 /** As people write it: without the port that the scheme stands for. */

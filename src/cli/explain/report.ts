@@ -1,6 +1,6 @@
 import { formatIssue, type Issue } from "../../config/issues.ts";
 import { printable } from "../../log/terminal.ts";
-import type { Answer, Attached, Refusal, Step } from "./decide.ts";
+import type { Answer, Attached, Pass, Refusal, Step } from "./decide.ts";
 
 /** What `explain` found out about one request. */
 export interface Explanation {
@@ -13,7 +13,7 @@ export interface Explanation {
   readonly tunnel?: "open" | Refusal | Answer;
   readonly steps: readonly Step[];
   readonly credentials: readonly Attached[];
-  readonly verdict: { readonly kind: "forward"; readonly to: string } | Refusal | Answer;
+  readonly verdict: { readonly kind: "forward"; readonly to: string } | Pass | Refusal | Answer;
   /** Why the request is refused before any policy. */
   readonly detail?: string;
   readonly warnings: readonly Issue[];
@@ -38,6 +38,8 @@ export function verdictText({ verdict, credentials }: Explanation): string {
   switch (verdict.kind) {
     case "forward":
       return `would be forwarded to ${verdict.to} ${credentialsText(credentials)}`;
+    case "pass":
+      return `would be passed to ${verdict.to} unopened, by ${verdict.by}: no request is seen, no credential attached`;
     case "answer":
       return `would be answered by ${verdict.by} with ${verdict.status}; nothing is forwarded`;
     case "refuse":
