@@ -4,6 +4,7 @@ import type { Authority } from "../http/authority.ts";
 import type { Body } from "../http/body.ts";
 import type { Headers } from "../http/headers.ts";
 import type { HttpVersion } from "../http/message.ts";
+import type { Custody } from "../sources/custody.ts";
 import type { SecretHandle } from "../sources/types.ts";
 import type { Reason } from "../reasons.ts";
 import type { Exposed } from "../scrub/forms.ts";
@@ -186,6 +187,8 @@ export interface BuildContext {
   dispatcher(): Dispatcher;
   /** An attempt to mint a token has ended, for counters. `mechanism` is the name of the transform. */
   minted?: ((mechanism: string, ok: boolean) => void) | undefined;
+  /** Who mints, where it is not this process. */
+  readonly custody?: Pick<Custody, "minter"> | undefined;
   /** A line for the operator. Never a credential (I14). */
   log(level: "info" | "warn" | "error", message: string, fields?: Record<string, unknown>): void;
 }

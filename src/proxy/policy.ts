@@ -7,6 +7,7 @@ import type { ServerOptions } from "../http/h1/server.ts";
 import type { Host } from "../http/authority.ts";
 import type { Logger } from "../log/logger.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
+import type { Custody } from "../sources/custody.ts";
 import { SourceRegistry } from "../sources/registry.ts";
 import type { SecretHandle } from "../sources/types.ts";
 import { transformKinds } from "../transforms/registry.ts";
@@ -57,6 +58,8 @@ export interface PolicyOptions {
   /** In place of tokens. */
   readonly authenticate: CallerGate["authenticate"] | undefined;
   readonly deadlines: Deadlines;
+  /** Asked anew for each policy: who keeps the credentials, where it is not this process. */
+  readonly custody?: (() => Custody) | undefined;
   /** Told of every attempt to mint a token, for counters. */
   readonly minted?: ((mechanism: string, ok: boolean) => void) | undefined;
 }
@@ -68,8 +71,10 @@ export interface PolicyOptions {
 export function buildPolicy(config: Config, locate: Locate, options: PolicyOptions): Policy {
   const { env, logger, upstream, deadlines, minted } = options;
   const callers = callersOf(config, options);
+  const custody = options.custody?.();
   const sources = new SourceRegistry({
     env,
+    custody,
     onWarning: (source, message) => logger.warn("a secret source failed", { source, error: message }),
     dispatcher: upstream.operatorDispatcher,
   });
@@ -82,6 +87,7 @@ export function buildPolicy(config: Config, locate: Locate, options: PolicyOptio
       dispatcher: () => upstream.dispatcher,
       log: (level, message, fields) => logger[level](message, fields),
       minted,
+      custody,
     },
   });
   const { identities, issues: identityIssues } = compileIdentities(config, {

@@ -1,5 +1,6 @@
 import { formatDuration } from "../config/duration.ts";
 import { systemClock, type Clock } from "./clock.ts";
+import type { KeptSource } from "./custody.ts";
 import { Secret, SourceError, type SourceFault, type SecretSource } from "./types.ts";
 
 /** How long values and failures are kept. All in milliseconds. */
@@ -65,7 +66,7 @@ const never = Number.POSITIVE_INFINITY;
  * a quiet night does not go out with a credential that was rotated long ago; the old value serves if that read
  * fails), and too old from `ttl + maxStale` (never served).
  */
-export class CachedSource {
+export class CachedSource implements KeptSource {
   readonly name: string;
   readonly variables: readonly string[];
   readonly #source: SecretSource;
@@ -130,7 +131,8 @@ export class CachedSource {
    * Takes over from the same source of the configuration before this one: its counters, and its value for the case that
    * it cannot be read anew. The next who asks has it read.
    */
-  adopt(old: CachedSource): void {
+  adopt(old: KeptSource): void {
+    if (!(old instanceof CachedSource)) return;
     this.#reads += old.#reads;
     this.#failures += old.#failures;
     if (this.#value !== undefined || old.#value === undefined) return;

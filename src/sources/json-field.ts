@@ -1,4 +1,3 @@
-import type { CachedSource } from "./cache.ts";
 import { valueProblem } from "./cache.ts";
 import { at, parseJson } from "./json.ts";
 import { Secret, SourceError, type SecretHandle } from "./types.ts";
@@ -13,12 +12,12 @@ import { Secret, SourceError, type SecretHandle } from "./types.ts";
 export class JsonField implements SecretHandle {
   readonly name: string;
   readonly variables: readonly string[];
-  readonly #source: CachedSource;
+  readonly #source: SecretHandle;
   readonly #key: string;
   #version: Secret | undefined;
   #picked: Secret | SourceError | undefined;
 
-  constructor(source: CachedSource, key: string) {
+  constructor(source: SecretHandle, key: string) {
     this.name = source.name;
     this.variables = source.variables;
     this.#source = source;

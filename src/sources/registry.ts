@@ -7,6 +7,7 @@ import { CachedSource, defaultCacheSettings, type CacheSettings, type SourceStat
 import { checkedConfig, hint, type SourceConfig, type SourceConfigError } from "./check-config.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { controlPlaneSource } from "./control-plane.ts";
+import type { Custody, KeptSource } from "./custody.ts";
 import { envSource } from "./env.ts";
 import { fileSource } from "./file.ts";
 import { JsonField } from "./json-field.ts";
@@ -36,6 +37,8 @@ export interface SourceRegistryOptions {
   readonly dispatcher?: Dispatcher;
   /** Makes 1Password's client from a service account token, in place of the real one. */
   readonly onePassword?: (token: string) => Promise<OnePasswordClient>;
+  /** Who keeps the values, where it is not this registry. */
+  readonly custody?: Custody | undefined;
   /** In place of {@link sourceKinds}. */
   readonly kinds?: readonly SourceKind[];
 }
@@ -49,7 +52,7 @@ export class SourceRegistry {
   readonly #kinds: readonly SourceKind[];
   readonly #context: SourceContext;
   readonly #shared = new Map<string, unknown>();
-  readonly #sources = new Map<string, CachedSource>();
+  readonly #sources = new Map<string, KeptSource>();
   readonly #handles: SecretHandle[] = [];
 
   constructor(options: SourceRegistryOptions) {
@@ -132,8 +135,9 @@ export class SourceRegistry {
     const identity = JSON.stringify([kind.name, made.identity, Object.values(settings)]);
     let cached = this.#sources.get(identity);
     if (cached === undefined) {
-      const { onWarning, clock = systemClock } = this.#options;
-      cached = new CachedSource(made, settings, { onWarning, clock });
+      const { onWarning, clock = systemClock, custody } = this.#options;
+      const own = new CachedSource(made, settings, { onWarning, clock });
+      cached = custody?.source(own) ?? own;
       this.#sources.set(identity, cached);
     }
     return typeof config.json_key === "string" ? new JsonField(cached, config.json_key) : cached;

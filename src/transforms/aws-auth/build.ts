@@ -100,7 +100,7 @@ function credentialsOf(
   const provide = provider(config.credentials_provider?.region);
   const log: BuildContext["log"] = (...line) => context.log(...line);
   const minted = (mechanism: string, ok: boolean) => context.minted?.(mechanism, ok);
-  return workloadIdentity({ provide, log, minted, now, clock });
+  return workloadIdentity({ provide, log, minted, now, clock, custody: context.custody });
 }
 
 /** An empty string is no name; the reference takes a list of only those for none. */

@@ -1,7 +1,8 @@
 import type { BuildContext } from "../../pipeline/types.ts";
 import type { Clock } from "../../sources/clock.ts";
+import { Secret } from "../../sources/types.ts";
 import { MintError } from "../minting/mint-error.ts";
-import { Minter, type Perishable } from "../minting/minter.ts";
+import { mintWith, type Perishable } from "../minting/minter.ts";
 import { CredentialError, type CredentialSource, signerOf } from "./credentials.ts";
 import type { AwsKeys, Signer } from "./sigv4.ts";
 
@@ -15,10 +16,13 @@ export interface WorkloadIdentityOptions {
   /** Milliseconds since 1970: what the expiry of keys is compared with. */
   readonly now: () => number;
   readonly clock?: Clock | undefined;
+  readonly custody?: BuildContext["custody"];
 }
 
 interface LoadedKeys extends Perishable {
-  readonly signer: Signer;
+  readonly accessKeyId: Secret;
+  readonly secretAccessKey: Secret;
+  readonly sessionToken: Secret | undefined;
 }
 
 const unavailable = "no keys from the environment, web identity, profile, container or instance metadata";
@@ -36,8 +40,9 @@ export function workloadIdentity({
   minted,
   now,
   clock,
+  custody,
 }: WorkloadIdentityOptions): CredentialSource {
-  const minter = new Minter<object, LoadedKeys>({
+  const minter = mintWith<object, LoadedKeys>(custody, {
     credentials: () => withoutCredentials,
     mint: () => load(provide, now),
     onFailure: ({ message }, retryInMs) => {
@@ -46,11 +51,16 @@ export function workloadIdentity({
     onOutcome: (ok) => minted?.("aws_auth", ok),
     ...(clock === undefined ? {} : { clock }),
   });
+  let last: { readonly keys: LoadedKeys; readonly signer: Signer } | undefined;
+  const sign = (keys: LoadedKeys): Signer => {
+    if (last?.keys !== keys) last = { keys, signer: signerWith(keys) };
+    return last.signer;
+  };
   return {
     name: "workload_identity",
     get() {
       const keys = minter.get();
-      return keys instanceof Promise ? keys.then(({ signer }) => signer) : keys.signer;
+      return keys instanceof Promise ? keys.then(sign) : sign(keys);
     },
     close: () => minter.close(),
   };
@@ -68,9 +78,23 @@ async function load(provide: KeyProvider, now: () => number): Promise<LoadedKeys
   const lifetimeMs = expiration === undefined ? undefined : expiration.getTime() - now();
   if (Number.isNaN(lifetimeMs)) throw new MintError("mint_failed", "the keys have an expiry that is no date");
   try {
-    return { signer: signerOf({ accessKeyId, secretAccessKey, sessionToken }), lifetimeMs };
+    signerOf({ accessKeyId, secretAccessKey, sessionToken }); // keys that cannot sign are a failed mint
+    return {
+      accessKeyId: new Secret(accessKeyId),
+      secretAccessKey: new Secret(secretAccessKey),
+      sessionToken: sessionToken === undefined ? undefined : new Secret(sessionToken),
+      lifetimeMs,
+    };
   } catch (error) {
     if (error instanceof CredentialError) throw new MintError("mint_failed", error.message);
     throw error;
   }
+}
+
+function signerWith({ accessKeyId, secretAccessKey, sessionToken }: LoadedKeys): Signer {
+  return signerOf({
+    accessKeyId: accessKeyId.reveal(),
+    secretAccessKey: secretAccessKey.reveal(),
+    sessionToken: sessionToken?.reveal(),
+  });
 }

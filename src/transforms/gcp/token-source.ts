@@ -1,8 +1,9 @@
 import { formatDuration } from "../../config/duration.ts";
 import type { BuildContext } from "../../pipeline/types.ts";
 import type { Clock } from "../../sources/clock.ts";
-import type { Secret, SecretHandle } from "../../sources/types.ts";
-import { Minter } from "../minting/minter.ts";
+import type { TokenSupply } from "../../sources/custody.ts";
+import type { SecretHandle } from "../../sources/types.ts";
+import { mintWith } from "../minting/minter.ts";
 import { parseKeyfile, type ServiceAccount } from "./keyfile.ts";
 import type { GoogleToken, MintContext } from "./mint.ts";
 import type { GcpAuthConfig } from "./schema.ts";
@@ -45,7 +46,7 @@ export function keyfileMinter(
   handle: SecretHandle,
   site: Site,
   mint: (account: ServiceAccount, context: MintContext) => Promise<GoogleToken>,
-): Minter<Secret, GoogleToken> {
+): TokenSupply<GoogleToken> {
   return minter(
     site,
     () => handle.get(),
@@ -59,7 +60,7 @@ const noCredentials = {};
 export function providerMinter(
   site: Site,
   mint: (context: MintContext) => Promise<GoogleToken>,
-): Minter<object, GoogleToken> {
+): TokenSupply<GoogleToken> {
   return minter(
     site,
     () => noCredentials,
@@ -71,9 +72,9 @@ function minter<Credentials extends object>(
   { name, context, options }: Site,
   credentials: () => Credentials | Promise<Credentials>,
   mint: (credentials: Credentials, context: MintContext) => Promise<GoogleToken>,
-): Minter<Credentials, GoogleToken> {
+): TokenSupply<GoogleToken> {
   const { clock, now = Date.now } = options;
-  return new Minter<Credentials, GoogleToken>({
+  return mintWith<Credentials, GoogleToken>(context.custody, {
     credentials,
     mint: async (current, signal) => mint(current, { dispatcher: context.dispatcher(), signal, now: now() }),
     onFailure({ reason, message }, retryInMs) {

@@ -1,5 +1,6 @@
 import { formatDuration } from "../../config/duration.ts";
 import { systemClock, type Clock } from "../../sources/clock.ts";
+import type { Custody, TokenSupply } from "../../sources/custody.ts";
 import type { Secret } from "../../sources/types.ts";
 import { asMintError, MintError } from "./mint-error.ts";
 
@@ -55,13 +56,22 @@ interface Failure<Credentials> {
   readonly retryAt: number;
 }
 
+/** A {@link Minter}, or what stands for it where another process mints. */
+export function mintWith<Credentials extends object, Token extends Perishable>(
+  custody: Pick<Custody, "minter"> | undefined,
+  options: MinterOptions<Credentials, Token>,
+): TokenSupply<Token> {
+  const own = new Minter(options);
+  return custody?.minter(own) ?? own;
+}
+
 /**
  * One kind of token behind a cache: minted when it is first needed, by one mint for all who wait (detached from their
  * requests), renewed ahead of its end behind a request that was served, and left alone for a growing pause after a
  * failure. All times are relative to when a token was asked for, on a monotonic clock: the clocks of this machine and
  * of the issuer may differ.
  */
-export class Minter<Credentials extends object, Token extends Perishable> {
+export class Minter<Credentials extends object, Token extends Perishable> implements TokenSupply<Token> {
   readonly #options: MinterOptions<Credentials, Token>;
   readonly #clock: Clock;
   #held: Held<Credentials, Token> | undefined;

@@ -8,7 +8,7 @@ import { hasControl, toByteString } from "../byte-string.ts";
 import { exposedSecret } from "../exposure.ts";
 import { isForbiddenForCredentials, isHeaderName } from "../header-matcher.ts";
 import { credentialSet } from "../minting/credential-set.ts";
-import { Minter } from "../minting/minter.ts";
+import { mintWith } from "../minting/minter.ts";
 import { stubToken } from "../minting/stub.ts";
 import { parseTokenEndpoint, type TokenEndpoint } from "./endpoint.ts";
 import type { Entry } from "./entry.ts";
@@ -76,7 +76,7 @@ function buildEntry(config: EntryConfig, site: Site, options: OauthTokenOptions)
   const settings = settingsOf(config, grant, endpoint, headers, site);
   if (endpoint === undefined) return undefined;
   const credentials = credentialSet(sources);
-  const minter = new Minter({
+  const minter = mintWith(context.custody, {
     credentials: () => credentials.get(),
     mint: (values, signal) => mintToken(settings, values, signal, options.now ?? Date.now),
     onFailure({ reason, message }, retryInMs) {

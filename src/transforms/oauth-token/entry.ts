@@ -1,8 +1,8 @@
 import type { Rules } from "../../pipeline/rules.ts";
 import type { Exposed } from "../../scrub/forms.ts";
+import type { TokenSupply } from "../../sources/custody.ts";
 import type { Secret, SecretHandle } from "../../sources/types.ts";
-import type { Credentials } from "../minting/credential-set.ts";
-import type { Minted, Minter } from "../minting/minter.ts";
+import type { Minted } from "../minting/minter.ts";
 import type { TokenEndpoint } from "./endpoint.ts";
 import type { Grant } from "./schema.ts";
 
@@ -14,7 +14,7 @@ export interface Entry {
   readonly rules: Rules;
   readonly endpoint: TokenEndpoint;
   readonly handles: readonly SecretHandle[];
-  readonly minter: Minter<Credentials, Minted>;
+  readonly minter: TokenSupply<Minted>;
   /** Header that is set, with this casing. */
   readonly header: string;
   /** What {@link Exchange.claim} takes (I5). */
