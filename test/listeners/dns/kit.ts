@@ -1,5 +1,5 @@
 // A DNS server of ours, a resolver behind it, and clients: messages are written and read by dns-packet.
-import { createSocket } from "node:dgram";
+import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { after } from "node:test";
@@ -208,10 +208,7 @@ export interface FakeResolver {
 /** A resolver whose answers the test writes, on one port for UDP and TCP. */
 export async function startResolver(reply: Reply): Promise<FakeResolver> {
   const queries: FakeResolver["queries"] = [];
-  const socket = createSocket("udp4");
-  socket.bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  const { port } = socket.address();
+  const { socket, server, port } = await bindBoth();
   const answer = async (message: Buffer, transport: "udp" | "tcp", send: (part: Buffer) => void) => {
     for (const part of listOf(await reply(message, transport))) send(part);
   };
@@ -219,7 +216,7 @@ export async function startResolver(reply: Reply): Promise<FakeResolver> {
     queries.push({ message, transport: "udp", port: peer.port });
     void answer(message, "udp", (part) => socket.send(part, peer.port, peer.address));
   });
-  const server: Server = createServer((client) => {
+  server.on("connection", (client: Socket) => {
     client.on("error", () => {});
     client.on("data", (chunk: Buffer) => {
       const message = chunk.subarray(2);
@@ -227,13 +224,29 @@ export async function startResolver(reply: Reply): Promise<FakeResolver> {
       void answer(message, "tcp", (part) => void client.write(framed(part)));
     });
   });
-  server.listen(port, "127.0.0.1");
-  await once(server, "listening");
   after(() => {
     socket.close();
     server.close();
   });
   return { address: `127.0.0.1:${port}`, port, queries };
+}
+
+/** A port that is free for both; the one that the system has for UDP may be in use for TCP. */
+async function bindBoth(): Promise<{ socket: UdpSocket; server: Server; port: number }> {
+  for (;;) {
+    const socket = createSocket("udp4");
+    socket.bind(0, "127.0.0.1");
+    await once(socket, "listening");
+    const { port } = socket.address();
+    const server = createServer();
+    server.listen(port, "127.0.0.1");
+    try {
+      await once(server, "listening");
+      return { socket, server, port };
+    } catch {
+      socket.close();
+    }
+  }
 }
 
 function listOf(reply: Sent): readonly Buffer[] {
