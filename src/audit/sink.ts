@@ -29,6 +29,8 @@ export interface LineAuditSink extends AuditSink {
   readonly waitingBytes: number;
   /** Records cannot be written at the moment. */
   readonly failing: boolean;
+  /** Takes records that another process wrote down, each with its newline. */
+  writeLines(bytes: Uint8Array, lines: number): void;
   /** Writes what waits before it returns; for a process that ends at once. */
   flushSync(): void;
 }
@@ -78,6 +80,10 @@ export function createAuditSink(options: AuditSinkOptions): LineAuditSink {
           : writer.append((out) => writeRecord(record, out));
       if (taken) written++;
       else lost++;
+    },
+    writeLines(bytes, lines): void {
+      if (writer.appendLines(bytes, lines)) written += lines;
+      else lost += lines;
     },
     get healthy() {
       return onFailure === "report" || !writer.failing;

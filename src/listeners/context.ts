@@ -1,4 +1,4 @@
-import type { AuditSink } from "../audit/types.ts";
+import type { AuditRecord, AuditSink } from "../audit/types.ts";
 import type { Authority, Host } from "../http/authority.ts";
 import type { Channel } from "../http/channel.ts";
 import type { Answer, ServerOptions } from "../http/h1/server.ts";
@@ -78,6 +78,8 @@ export interface ListenerContext {
     caller: Caller | undefined,
     signal?: AbortSignal,
   ): Promise<SplicedUpstream | DialFailure>;
+  /** Told of connections that are passed through, whose record is written when they end; see `ProxyOptions`. */
+  readonly onBegun?: ((id: string, record: () => AuditRecord) => void) | undefined;
   /** True when a leaf may be made for a refused name, only to say why (I8). */
   mayExplain(host: Host): boolean;
   /** Decides, forwards and answers one request. */

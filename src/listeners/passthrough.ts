@@ -88,23 +88,24 @@ function recorder(
   const startedAt = performance.now();
   const { remoteAddress, caller, tunnel } = entry;
   const client = { remoteAddress, sni, tls: undefined, tunnel, caller };
-  return (event) => {
+  const id = context.nextId();
+  const recordOf = (event: Event): AuditRecord => {
     const { host, port, text } = authority;
-    context.audit.write(
-      connectionRecord(
-        context.nextId(),
-        { client, tunnel: tunnel ?? policy },
-        {
-          ...event,
-          method: "",
-          host: port === 443 ? host.name : text,
-          mode,
-          durationMs: performance.now() - startedAt,
-          insideTunnel: tunnel !== undefined,
-        },
-      ),
+    return connectionRecord(
+      id,
+      { client, tunnel: tunnel ?? policy },
+      {
+        ...event,
+        method: "",
+        host: port === 443 ? host.name : text,
+        mode,
+        durationMs: performance.now() - startedAt,
+        insideTunnel: tunnel !== undefined,
+      },
     );
   };
+  context.onBegun?.(id, () => recordOf({ action: "allow", status: 200 }));
+  return (event) => context.audit.write(recordOf(event));
 }
 
 function ending(outcome: SpliceOutcome): { action: AuditRecord["action"]; reason?: Reason; error?: string } {

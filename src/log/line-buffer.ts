@@ -39,6 +39,13 @@ export class LineBuffer {
     this.#length = at;
   }
 
+  /** Adds bytes as they are. */
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
   /** Adds any text, as UTF-8. */
   text(text: string): void {
     this.#reserve(text.length * 3);

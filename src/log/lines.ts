@@ -109,23 +109,28 @@ export class LineWriter {
 
   /** Takes one line, newline included. False when it was dropped since too much waits already (I12). */
   write(line: string): boolean {
-    return this.#take(line.length, (out) => out.text(line));
+    return this.#take(line.length, 1, (out) => out.text(line));
   }
 
   /** As {@link write}, for a line that is made where it is kept. `compose` adds the whole line or nothing. */
   append(compose: (out: LineBuffer) => void): boolean {
-    return this.#take(0, compose);
+    return this.#take(0, 1, compose);
   }
 
-  #take(size: number, compose: (out: LineBuffer) => void): boolean {
+  /** As {@link write}, for whole lines that were made elsewhere: all of them are taken, or dropped. */
+  appendLines(bytes: Uint8Array, lines: number): boolean {
+    return this.#take(bytes.length, lines, (out) => out.raw(bytes));
+  }
+
+  #take(size: number, lines: number, compose: (out: LineBuffer) => void): boolean {
     const waiting = this.#gathered.length + (this.#batch?.bytes.length ?? 0);
     if (this.#closed || waiting + size > this.#maxWaiting) {
-      this.#lost++;
+      this.#lost += lines;
       if (!this.#closed) this.#fail(`more than ${this.#maxWaiting} bytes wait to be written`);
       return false;
     }
     compose(this.#gathered);
-    this.#gatheredLines++;
+    this.#gatheredLines += lines;
     if (this.#gathered.length >= fullBatch) {
       this.#pump();
     } else {

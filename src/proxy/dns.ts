@@ -34,13 +34,13 @@ export function checkDnsPassthrough(config: Config, locate: Locate, file: string
 
 /**
  * Starts the DNS server that the configuration asks for; nothing where it asks for none.
- * @param listeners the others, which are bound already
+ * @param served ports of the others
  * @throws {ListenError}
  */
 export async function startDns(
   config: Config,
   context: ListenerContext,
-  listeners: readonly Listener[],
+  served: readonly Pick<Listener, "port">[],
   logger: Logger,
 ): Promise<DnsServer | undefined> {
   const { dns } = config;
@@ -50,7 +50,7 @@ export async function startDns(
   const isOwn = (address: string, port: number) => guard.checkLoop(address, port) !== undefined;
   const server = await startDnsServer(dns.listen, dns, {
     context,
-    ports: listeners.map(({ port }) => port),
+    ports: served.map(({ port }) => port),
     isOwn,
     warn: (message, fields) => logger.warn(message, fields),
   });

@@ -1,4 +1,4 @@
-import type { AuditSink } from "../audit/types.ts";
+import type { AuditRecord, AuditSink } from "../audit/types.ts";
 import { Body, BodyAbortedError } from "../http/body.ts";
 import type { Channel } from "../http/channel.ts";
 import type { Answer } from "../http/h1/server.ts";
@@ -51,6 +51,8 @@ export interface ForwardContext extends RelayContext {
   stands(caller: Caller | undefined): boolean;
   /** Told of every exchange that ended, for counters and summaries. */
   onOutcome?: ((exchange: ExchangeState | undefined, outcome: Outcome) => void) | undefined;
+  /** Told of every exchange that begins, with what gives its record as far as it is known. */
+  onBegun?: ((id: string, record: () => AuditRecord) => void) | undefined;
 }
 
 /** Takes one request from its parsed head to its audit record. */
@@ -108,6 +110,7 @@ class Flow implements UpstreamHandlers {
       this.#refuseEarly(error);
       return;
     }
+    this.#context.onBegun?.(this.#id, () => this.#auditRecord());
     const decision = this.#pipeline.request(this.#exchange);
     if (decision instanceof Promise) void this.#late(decision, (late) => this.#decided(late));
     else this.#guarded(() => this.#decided(decision));
@@ -440,11 +443,15 @@ class Flow implements UpstreamHandlers {
 
   #record(): void {
     const { audit, onOutcome } = this.#context;
-    const incoming = this.#incoming;
     const outcome = this.#outcome;
     outcome.durationMs = performance.now() - this.#startedAt;
-    audit.write(exchangeRecord(this.#id, incoming.head, this.#facts, this.#client, this.#exchange, outcome));
+    audit.write(this.#auditRecord());
     onOutcome?.(this.#exchange, outcome);
     this.#pipeline.leave();
+  }
+
+  #auditRecord(): AuditRecord {
+    const { head } = this.#incoming;
+    return exchangeRecord(this.#id, head, this.#facts, this.#client, this.#exchange, this.#outcome);
   }
 }

@@ -67,6 +67,7 @@ export function listenerContext({
     authenticate,
     stands: (caller) => policy().callers.stands(caller),
     onOutcome: options.onOutcome,
+    onBegun: options.onBegun,
   };
   return {
     get serverOptions() {
@@ -92,6 +93,7 @@ export function listenerContext({
       return policy().config.proxy.timeouts.passthroughIdleMs;
     },
     unopened: (authority) => policy().unopened(authority),
+    onBegun: options.onBegun,
     dial: (authority, caller, signal) => dialUnopened(upstream, authority, caller, signal),
     mayExplain: (host) => policy().mayExplain(host),
     handle: (exchange, facts) => forward(forwarding, exchange, facts),

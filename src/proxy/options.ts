@@ -1,8 +1,10 @@
+import type { LineAuditSink } from "../audit/sink.ts";
 import type { AuditRecord } from "../audit/types.ts";
 import type { Locate } from "../config/issues.ts";
 import type { Authentication } from "../listeners/context.ts";
 import type { Logger } from "../log/logger.ts";
 import type { ExchangeState } from "../pipeline/exchange.ts";
+import type { Custody } from "../sources/custody.ts";
 import type { CertificateAuthority } from "../tls/ca.ts";
 import type { OwnAddress } from "../upstream/index.ts";
 import type { Outcome } from "./record.ts";
@@ -27,4 +29,16 @@ export interface ProxyOptions {
   readonly onHosts?: (hosts: readonly string[]) => void;
   /** Ports of this process besides the proxy's own listeners; none of them is ever an upstream (I11). */
   readonly ownAddresses?: () => readonly OwnAddress[];
+  /** Ports that workers serve in place of listeners here. */
+  readonly served?: readonly OwnAddress[];
+  /** Asked for each policy: who keeps the credentials, where several processes share them. */
+  readonly custody?: () => Custody;
+  /** 48 bytes, the same in all processes whose TLS sessions are to be resumed by each other. */
+  readonly ticketKeys?: Buffer;
+  /** Where records go, in place of what `audit` and `log` say. */
+  readonly audit?: LineAuditSink;
+  /** Told when records can no longer be written, and when they can again: whether traffic may pass. */
+  readonly onAuditHealth?: (healthy: boolean) => void;
+  /** Told of every exchange that begins; `record` gives what is known of it by then. */
+  readonly onBegun?: (id: string, record: () => AuditRecord) => void;
 }

@@ -9,7 +9,7 @@ import { listenHttps } from "../listeners/https.ts";
 import type { Listener } from "../listeners/tcp.ts";
 import { listenTunnel } from "../listeners/tunnel.ts";
 import type { DnsServer } from "../listeners/dns/server.ts";
-import { type Logger, resolveFormat } from "../log/logger.ts";
+import { resolveFormat } from "../log/logger.ts";
 import type { Transform } from "../pipeline/types.ts";
 import type { SecretHandle } from "../sources/types.ts";
 import { LeafStore } from "../tls/leaf.ts";
@@ -104,6 +104,7 @@ export class Proxy {
         roots,
         () => [
           ...listeners.map(({ ip, port }) => ({ address: ip, port })),
+          ...(options.served ?? []),
           ...(options.ownAddresses?.() ?? []),
         ],
         (authority, certificate) => holder.policy.identities.identityOf?.(authority, certificate),
@@ -117,12 +118,13 @@ export class Proxy {
       authenticate: options.authenticate,
       deadlines: new Deadlines(),
       minted: (mechanism, ok) => mints.add(mechanism, ok),
+      custody: options.custody,
     };
     const holder = await orClose(upstream, () => ({
       policy: buildPolicy(config, options.locate, policyOptions),
     }));
     options.onHosts?.(holder.policy.hosts);
-    const audit = await orClose(upstream, () => openAudit(config, logger));
+    const audit = await orClose(upstream, () => options.audit ?? openAudit(config, options));
     const policy = () => holder.policy;
     const context = listenerContext({ options, audit, leaves, connections, upstream, policy });
     const addresses: { http?: string; https?: string; tunnel?: string; dns?: string } = {};
@@ -140,7 +142,7 @@ export class Proxy {
         const mode = name === "https" && leaves === undefined ? " (sni-only)" : "";
         logger.info(`${name} proxy starting${mode}`, { addr: listener.address });
       }
-      dns = await startDns(config, context, listeners, logger);
+      dns = await startDns(config, context, [...listeners, ...(options.served ?? [])], logger);
       if (dns !== undefined) {
         listeners.push(dns);
         addresses.dns = dns.address;
@@ -230,6 +232,11 @@ export class Proxy {
     };
   }
 
+  /** Where records go, also those of other processes. */
+  get audit(): LineAuditSink {
+    return this.#audit;
+  }
+
   /** Opens the audit file anew, after it was moved away. */
   reopenAudit(): void {
     this.#audit.reopen();
@@ -282,10 +289,14 @@ export class Proxy {
   }
 }
 
-function leavesOf({ tls }: Config, { ca }: ProxyOptions): LeafStore | undefined {
+function leavesOf({ tls }: Config, { ca, ticketKeys }: ProxyOptions): LeafStore | undefined {
   if (tls.mode === "sni-only") return undefined;
   if (ca === undefined) throw new Error("tls.mode: mitm needs a CA");
-  return new LeafStore(ca, { cacheSize: tls.certCacheSize, expiryHours: tls.leafCertExpiryHours });
+  return new LeafStore(ca, {
+    cacheSize: tls.certCacheSize,
+    expiryHours: tls.leafCertExpiryHours,
+    ...(ticketKeys === undefined ? {} : { ticketKeys }),
+  });
 }
 
 /** What fails at start leaves nothing open. */
@@ -298,12 +309,19 @@ async function orClose<T>(upstream: Upstream, make: () => T): Promise<T> {
   }
 }
 
-function openAudit(config: Config, logger: Logger): LineAuditSink {
-  return createAuditSink({
+function openAudit(config: Config, { logger, onAuditHealth }: ProxyOptions): LineAuditSink {
+  const sink = createAuditSink({
     file: config.audit.file,
     onFailure: config.audit.onFailure,
     format: resolveFormat(config.log.format, process.stderr.isTTY),
-    onProblem: (message) => logger.error(message),
-    onRecovery: (message) => logger.info(message),
+    onProblem(message) {
+      logger.error(message);
+      onAuditHealth?.(sink.healthy);
+    },
+    onRecovery(message) {
+      logger.info(message);
+      onAuditHealth?.(sink.healthy);
+    },
   });
+  return sink;
 }
