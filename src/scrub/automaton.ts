@@ -117,6 +117,8 @@ export class Automaton {
     const byte = bytes[at] as number;
     if (introducers[byte] === 1) return this.#spelled(bytes, at, end, this.#first);
     const bits = this.#first[byte] as number;
+    // A number of HTML may be that of a line break.
+    if (bytes[at + 1] === 0x26 && (at + 2 >= end || bytes[at + 2] === 0x23)) return bits;
     const broken = behindBreak(bytes, at + 1, end);
     if (broken === at + 1) return bits & this.#spelled(bytes, broken, end, this.#second);
     if (broken >= end || interruptions[bytes[broken] as number] === 1) return bits;
@@ -162,13 +164,18 @@ export class Automaton {
       const bit = 1 << group;
       for (const [at, table] of this.#symbols.entries()) {
         const bytes = new Set(forms.flatMap((form) => bytesAt(form, at)));
-        if (at > 1 && forms.some(({ kind }) => kind === "base64")) bytes.add(0x0a).add(0x0d);
         for (const byte of bytes) table[byte] = (table[byte] as number) | bit;
       }
     }
     const [first, second] = this.#symbols as [Int32Array, Int32Array];
     this.#first.set(first);
     this.#second.set(second);
+    for (const [group, forms] of this.#groups.entries()) {
+      if (forms.every(({ kind }) => kind !== "base64")) continue;
+      for (const table of this.#symbols.slice(1)) {
+        for (const byte of [0x0a, 0x0d]) table[byte] = (table[byte] as number) | (1 << group);
+      }
+    }
     if (this.isEmpty) return;
     for (let byte = 0; byte < 256; byte++) {
       const isIntroducer = introducers[byte] === 1;

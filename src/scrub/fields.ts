@@ -1,3 +1,4 @@
+import { latin1Write } from "../http/h1/latin1.ts";
 import type { Headers } from "../http/headers.ts";
 import type { Automaton } from "./automaton.ts";
 import type { Exposed } from "./forms.ts";
@@ -39,5 +40,10 @@ function mayHold(reason: string, headers: Headers, automaton: Automaton): boolea
   for (let index = 0; index < headers.size; index++) {
     text += `${headers.nameAt(index)}\n${headers.valueAt(index)}\n`;
   }
-  return automaton.test(Buffer.from(text, "latin1"));
+  if (text.length > scratch.length) return automaton.test(Buffer.from(text, "latin1"));
+  latin1Write(scratch, text, 0);
+  return automaton.find(scratch, 0, text.length) !== undefined;
 }
+
+/** One buffer for all heads: none is looked at for longer than a call. */
+const scratch = Buffer.alloc(8192);

@@ -16,14 +16,10 @@ export function gather(body: Body, then: (whole: Buffer | undefined) => void): v
     then(body.bytes);
     return;
   }
-  const filters: Gathering[] = [];
-  body.wrap((source) => {
-    const gathering = new Gathering(source, then);
-    filters.push(gathering);
-    return gathering;
-  });
+  let gathering: Gathering | undefined;
+  body.wrap((source) => (gathering = new Gathering(source, then)));
   // Only now: a source that has everything calls back at once.
-  filters[0]?.begin();
+  gathering?.begin();
 }
 
 /** Reads ahead of whoever starts it. */
@@ -49,6 +45,12 @@ class Gathering implements BodySource, BodySink {
 
   begin(): void {
     this.#source.start(this);
+    // Most answers are whole by the end of the read that brought their head, and need no more than this.
+    if (!this.#told) process.nextTick(onRead, this);
+  }
+
+  /** The read that brought the head is over. */
+  onRead(): void {
     if (!this.#told) this.#immediate = setImmediate(() => this.#onTurn());
   }
 
@@ -103,7 +105,7 @@ class Gathering implements BodySource, BodySink {
     this.#stopWaiting();
     // What has trailers keeps its chunks.
     const isWhole = this.#end !== undefined && this.#end.trailers === undefined;
-    this.#then(isWhole ? Buffer.concat(this.#chunks, this.#size) : undefined);
+    this.#then(isWhole ? whole(this.#chunks, this.#size) : undefined);
   }
 
   #stopWaiting(): void {
@@ -111,4 +113,13 @@ class Gathering implements BodySource, BodySink {
     clearImmediate(this.#immediate);
     clearTimeout(this.#timer);
   }
+}
+
+function onRead(gathering: Gathering): void {
+  gathering.onRead();
+}
+
+function whole(chunks: readonly Uint8Array[], size: number): Buffer {
+  const [only] = chunks;
+  return chunks.length === 1 && Buffer.isBuffer(only) ? only : Buffer.concat(chunks, size);
 }

@@ -17,7 +17,7 @@ export interface Replacement {
 }
 
 /** Bytes behind a base64 form that tell whether it ends there: padding, or an escaped line break and a letter. */
-const lookAhead = 8;
+const lookAhead = 12;
 
 /**
  * What a form is replaced by, in the form it was found in: base64 of the replacement for base64 of the value, spliced so that what stands
@@ -119,7 +119,7 @@ function isEscapedPadding(bytes: Uint8Array, at: number): boolean {
 
 function behindBreak(bytes: Uint8Array, at: number): number {
   const text = Buffer.from(bytes.subarray(at, at + lookAhead)).toString("latin1");
-  return at + (/^(?:\r?\n|(?:\\+r)?\\+n)/.exec(text)?.[0].length ?? 0);
+  return at + (/^(?:\r?\n|(?:\\+r)?\\+n|(?:%0d)?%0a|(?:&#13;)?&#10;)/i.exec(text)?.[0].length ?? 0);
 }
 
 function isLetter(byte: number | undefined): boolean {

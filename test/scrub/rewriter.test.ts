@@ -44,6 +44,21 @@ test("base64: what stands before and behind the value decodes as before", () => 
   }
 });
 
+test("base64 in lines: a break may stand anywhere in the value, raw or escaped", () => {
+  const text = Buffer.from(`user:${value} and more`, "latin1").toString("base64");
+  for (const lineBreak of ["\n", "\r\n", "\\n", "\\r\\n", "%0A", "&#10;"]) {
+    for (let at = 1; at < text.length; at++) {
+      const body = `"${text.slice(0, at)}${lineBreak}${text.slice(at)}"`;
+      const decoded = rewrite([body], [secret]).replace(/["\r\n]|\\[rn]|%0A|&#10;/g, "");
+      assert.match(
+        Buffer.from(decoded, "base64").toString("latin1"),
+        /^user:PLACEHOLDER\.{0,2} and more$/,
+        body,
+      );
+    }
+  }
+});
+
 test("a value beyond ASCII is found as it was sent, encoded once more, and by its code points", () => {
   const text = "schl\u00fcssel-\u{1f511}-1234";
   const bytes = Buffer.from(text, "utf8");
