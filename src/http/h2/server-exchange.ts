@@ -286,7 +286,7 @@ export class ServerExchange implements Incoming, BodySource, BodySink, Channel, 
   }
 
   onDeadline(): void {
-    if (this.#stream.blocked || this.#over) {
+    if (this.#stream.stalled || this.#over) {
       // The client does not read.
       this.#stream.reset(codes.cancel);
       this.onCut({ code: codes.cancel, unprocessed: false, message: "the client does not read its answer" });
@@ -335,7 +335,7 @@ export class ServerExchange implements Incoming, BodySource, BodySink, Channel, 
   #watch(): void {
     const { options } = this.#connection;
     const readsRequest = !this.#requestDone && this.#held === 0 && this.#error === undefined;
-    const waits = !this.#tunnel && (this.#stream.blocked || readsRequest);
+    const waits = !this.#tunnel && (this.#stream.stalled || readsRequest);
     this.deadline = waits ? performance.now() + options.bodyMs : Number.POSITIVE_INFINITY;
     if (!waits || this.#timed) return;
     this.#timed = true;

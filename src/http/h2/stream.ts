@@ -74,6 +74,11 @@ export class Stream {
     return this.#queue.length > 0;
   }
 
+  /** The owner was told to wait, for a window or for the socket. */
+  get stalled(): boolean {
+    return this.#waits;
+  }
+
   /** Sends a header block made by the session's encoder. */
   sendFields(block: Buffer, end: boolean): void {
     if (this.closed || this.localEnded) return;

@@ -366,3 +366,25 @@ test("a client that does not read its answer is reset, and the source let go", a
   assert.equal(await client.reset(1), 8, "CANCEL");
   assert.deepEqual([abandoned, source.cancelled], [1, true]);
 });
+
+test("a client that does not read its socket is cut off too, however wide its windows are", async (t) => {
+  const source = new Endless(100_000_000);
+  let abandoned = 0;
+  const served = await serve(
+    t,
+    (incoming) => {
+      incoming.onAbandoned = () => abandoned++;
+      incoming.respond(
+        { status: 200, reason: "", headers: new Headers(), framing: { kind: "chunked" } },
+        Body.from(source),
+      );
+    },
+    { bodyMs: 300 },
+  );
+  const client = rawClient(served, [[4, 0x7fffffff]]);
+  client.send(frame(8, 0, 0, uint32(0x7fffffff - 65_535)), client.headers(1));
+  client.socket.pause();
+  await eventually("it is abandoned", () => abandoned === 1);
+  assert.equal(source.cancelled, true);
+  assert.ok(source.sent < 50_000_000, `${source.sent} bytes were taken`);
+});
