@@ -1,11 +1,15 @@
 import { Command, CommanderError } from "commander";
+import type { Hardening } from "../process/harden.ts";
 import { normalizeArguments } from "./arguments.ts";
 import { CliError, type Io } from "./io.ts";
 
 /** What a file of a command exports. */
 export interface CommandModule {
-  /** Adds the command to the program; its action tells `io.exit` unless it went well. */
-  register(program: Command, io: Io): void;
+  /**
+   * Adds the command to the program; its action tells `io.exit` unless it went well.
+   * @param exposures what others can see of the process though the command holds credentials, a sentence each
+   */
+  register(program: Command, io: Io, exposures: readonly string[]): void;
 }
 
 export interface CommandRow {
@@ -13,6 +17,8 @@ export interface CommandRow {
   /** For the list of commands: a phrase, as the command's own description begins. */
   readonly summary: string;
   readonly example: string;
+  /** It holds credentials as long as it runs: the process is closed to others before it is loaded. */
+  readonly hardening?: Hardening;
   /** Loaded only when the command is used, so that each starts as fast as it can. */
   load(): Promise<CommandModule>;
 }
@@ -23,12 +29,14 @@ export const commands: readonly CommandRow[] = [
     name: "start",
     summary: "run the proxy until it is stopped by a signal",
     example: "sallyport start --config proxy.yaml",
+    hardening: { startsCommand: false },
     load: () => import("./start.ts"),
   },
   {
     name: "run",
     summary: "run one command that has placeholders where its credentials were, behind a proxy of its own",
     example: "sallyport run --secret OPENAI_API_KEY=api.openai.com -- python agent.py",
+    hardening: { startsCommand: true },
     load: () => import("./run.ts"),
   },
   {
@@ -71,6 +79,7 @@ export const commands: readonly CommandRow[] = [
     name: "api",
     summary: "serve an HTTP API that gives sandboxes their tokens and environments",
     example: "sallyport api --config proxy.yaml --listen :8000",
+    hardening: { startsCommand: false },
     load: () => import("./api.ts"),
   },
   {
@@ -90,6 +99,12 @@ export const commands: readonly CommandRow[] = [
     summary: "make the Secrets that the chart needs: keys, vault token, Connect credentials and the CA",
     example: "sallyport bootstrap --namespace centaur-system --mode onepassword",
     load: () => import("./bootstrap.ts"),
+  },
+  {
+    name: "verify",
+    summary: "check mode, vault, tokens, CA and Connect, and read every credential without printing it",
+    example: "sallyport verify --config proxy.yaml",
+    load: () => import("./verify.ts"),
   },
   {
     name: "version",
@@ -115,8 +130,10 @@ export async function runCli(
   const wanted = args[0] === "help" ? args[1] : args[0];
   try {
     for (const row of rows) {
-      if (row.name === wanted) (await row.load()).register(program, io);
-      else program.command(row.name).description(row.summary);
+      if (row.name === wanted) {
+        const exposures = row.hardening === undefined ? [] : (io.harden?.(row.hardening) ?? []);
+        (await row.load()).register(program, io, exposures);
+      } else program.command(row.name).description(row.summary);
     }
     if (args.length === 0) {
       program.outputHelp({ error: true });

@@ -7,7 +7,7 @@ import { hasErrors, type Issue, issueAt, type Locate, type Path, sortIssues } fr
 import { resolveConfig } from "./resolve.ts";
 import { type CheckedFile, configKeys, configSchema, largestBody, transformEntrySchema } from "./schema.ts";
 import { checkShape } from "./shape.ts";
-import type { Config, TransformEntry } from "./types.ts";
+import type { Config, ToolsConfig, TransformEntry } from "./types.ts";
 
 export interface LoadOptions {
   /** Path of the file, as the person gave it; names the text in issues when `text` is given. */
@@ -97,6 +97,8 @@ export function loadConfig(options: LoadOptions): LoadResult {
     const message = "managed mode is not supported yet; the token is ignored and this configuration applies";
     sorted.unshift({ severity: "warning", file: "IRON_PROXY_TOKEN", line: 0, column: 0, path: [], message });
   }
+  const vaultless = assumedVault(resolved.tools);
+  if (vaultless !== undefined) sorted.unshift(vaultless);
   const config = hasErrors(sorted) ? undefined : draft;
   return { config, draft, issues: sorted, locate: tools?.locate ?? locate, tools };
 }
@@ -163,6 +165,13 @@ function readEntries(
     issues.push(issueAt("error", place, [...path, "name"], `transforms[${index}].name is required`));
     return [];
   });
+}
+
+/** A vault that nobody named is most likely not the one that is meant. */
+function assumedVault(tools: ToolsConfig | undefined): Issue | undefined {
+  if (tools === undefined || tools.source === "env" || tools.givenBy.vault !== undefined) return undefined;
+  const message = `is not set, nor is tools.vault: items are looked for in the vault ${JSON.stringify(tools.vault)}`;
+  return { severity: "warning", file: "OP_VAULT", line: 0, column: 0, path: [], message };
 }
 
 /** Keys that iron-proxy has and this proxy does not serve yet: an error where ignoring one would be unsafe. */

@@ -25,10 +25,11 @@ export function resolveTools(
     const name = `tools.${key}`;
     const variable = variables[key];
     return tools[key] === undefined
-      ? { text: env[variable] || undefined, name: variable }
+      ? { text: env[variable]?.trim() || undefined, name: variable } // a Secret's text often ends in a line break
       : { text: tools[key], name };
   };
-  const { text: source = "env", name: sourceName } = given("source");
+  const { text: givenSource, name: sourceName } = given("source");
+  const source = givenSource ?? "env";
   const mode = sourceModes.find((one) => one === source);
   if (mode === undefined) error(["tools", "source"], unknownMode(source, sourceName));
   const { text: ttl = standardTtl, name: ttlName } = given("ttl");
@@ -37,7 +38,8 @@ export function resolveTools(
     const message = "must be a duration such as 45s, 10m or 1h30m, or 0 for never";
     error(["tools", "ttl"], `${ttlName}: ${message}; got ${JSON.stringify(ttl.slice(0, 40))}`);
   }
-  const { text: vault = standardVault, name: vaultName } = given("vault");
+  const { text: givenVault, name: vaultName } = given("vault");
+  const vault = givenVault ?? standardVault;
   if (/[/?\p{Cc}]/u.test(vault)) {
     const message =
       "must be the name or id of a vault, without a slash or a question mark; use the id of such a vault";
@@ -49,6 +51,10 @@ export function resolveTools(
     gateway: tools.gateway === "" ? undefined : tools.gateway,
     source: mode ?? "env",
     vault,
+    givenBy: {
+      source: givenSource === undefined ? undefined : sourceName,
+      vault: givenVault === undefined ? undefined : vaultName,
+    },
     ttl,
     placeholders: tools.placeholders,
     allowHeaders: tools.allow_headers,

@@ -28,6 +28,8 @@ export interface ToolsConfig {
   readonly gateway: string | Readonly<Record<string, string>> | undefined;
   readonly source: SourceMode;
   readonly vault: string;
+  /** The key or variable that says so; `undefined` for the default. */
+  readonly givenBy: { readonly source: string | undefined; readonly vault: string | undefined };
   /** As written: a duration in Go's grammar. */
   readonly ttl: string;
   /** Where a declaration chooses none itself. */
