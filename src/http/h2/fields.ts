@@ -123,7 +123,7 @@ export function requestHead(list: FieldList, endStream: boolean, rules: RequestR
     headers,
     framing,
     keepAlive: true,
-    expectContinue: framing.kind !== "none" && expectsContinue(headers),
+    expectContinue: expectsContinue(headers),
     size: list.wireSize,
     authority,
     protocol,

@@ -73,6 +73,15 @@ test("an extended CONNECT is a GET that asks for a protocol (RFC 8441)", () => {
   assert.deepEqual([head.method, head.protocol, head.target], ["GET", "websocket", "/a?b"]);
 });
 
+test("an expectation is known as such, with a body or without, and only alone", () => {
+  const expecting = (...values: string[]) =>
+    request([...get, ...values.map((value) => ["expect", value] as const)]).expectContinue;
+  assert.deepEqual(
+    [expecting("100-Continue"), expecting("200-ok"), expecting("100-continue", "100-continue")],
+    [true, false, false],
+  );
+});
+
 test("a CONNECT has its authority as target", () => {
   const head = request([
     [":method", "CONNECT"],
