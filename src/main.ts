@@ -1,14 +1,17 @@
 #!/usr/bin/env node
-import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
 import module from "node:module";
 import { setFlagsFromString } from "node:v8";
+import { cacheFolder } from "./process/cache-folder.ts";
 
-// Compiled code is kept in the user's own cache, never in a shared /tmp, where another user could plant some.
-const cache = cacheFolder();
+// Until a command that holds credentials closes the process, a signal does not open node's inspector either (I14).
+process.on("SIGUSR1", () => {});
+
+// Compiled code is kept there.
+const cache = cacheFolder(process.env);
 if (cache !== undefined && module.getCompileCacheDir() === undefined) module.enableCompileCache(cache);
 // bin/sallyport sets it, for this program and not for those that `sallyport run` starts.
-if (cache !== undefined && process.env["NODE_COMPILE_CACHE"] === cache) delete process.env["NODE_COMPILE_CACHE"];
+if (cache !== undefined && process.env["NODE_COMPILE_CACHE"] === cache)
+  delete process.env["NODE_COMPILE_CACHE"];
 
 // V8 guesses from a busy moment that what a request allocates lives long, and puts it where only a full collection
 // finds it again; every scavenge then copies megabytes. Without that guess a request costs a third less of our own
@@ -24,13 +27,3 @@ const { processIo } = await import("./cli/process-io.ts");
 await runCli(process.argv.slice(2), processIo);
 // A socket or timer left open must not keep a command alive that has ended.
 setTimeout(() => process.exit(), 1000).unref();
-
-/** Nowhere for a user whom the system does not know, as in a container that runs with a number of its own. */
-function cacheFolder(): string | undefined {
-  const { XDG_CACHE_HOME: cacheHome = "" } = process.env;
-  try {
-    return join(isAbsolute(cacheHome) ? cacheHome : join(homedir(), ".cache"), "sallyport");
-  } catch {
-    return undefined;
-  }
-}

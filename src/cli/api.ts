@@ -5,7 +5,13 @@ import { DeclarationError } from "../api/declared.ts";
 import { serviceRoutes } from "../api/operations.ts";
 import { addressOf, type ProxyAddress, proxyAddress, ProxyAddressError } from "../api/proxy-address.ts";
 import { defaultCaPath } from "../api/sandbox.ts";
-import { namesSigningKey, readSigningKeys, type SigningKeys, signingKeyVariable } from "../callers/keys.ts";
+import {
+  namesSigningKey,
+  readSigningKeys,
+  type SigningKeys,
+  signingKeyVariable,
+  signingVariables,
+} from "../callers/keys.ts";
 import type { Config } from "../config/types.ts";
 import { createLogger, type Logger, resolveFormat } from "../log/logger.ts";
 import { readCaCertificate } from "../tls/ca-certificate.ts";
@@ -27,7 +33,7 @@ interface ApiOptions {
   readonly direct?: readonly string[];
 }
 
-export function register(program: Command, io: Io): void {
+export function register(program: Command, io: Io, exposures: readonly string[]): void {
   program
     .command("api")
     .description("serve an HTTP API that gives sandboxes their tokens and environments")
@@ -62,12 +68,12 @@ Examples:
     -d '{"name":"sandbox-41","tools":["search"],"ttl":"2h"}' http://127.0.0.1:8000/v1/sandboxes`,
     )
     .action(async (options: ApiOptions) => {
-      io.exit(await serve(options, io));
+      io.exit(await serve(options, io, exposures));
     });
 }
 
 /** Serves until a signal; gives the exit code. */
-async function serve(options: ApiOptions, io: Io): Promise<number> {
+async function serve(options: ApiOptions, io: Io, exposures: readonly string[]): Promise<number> {
   const { env } = io;
   const key = env[keyVariable] ?? "";
   if (key === "")
@@ -77,6 +83,8 @@ async function serve(options: ApiOptions, io: Io): Promise<number> {
   }
   readSigningKeys(env); // wrong ones are to be heard of now
   const logger = createLogger({ level: "info", format: resolveFormat("auto", process.stderr.isTTY) });
+  for (const exposure of exposures) logger.warn(exposure);
+  io.forget?.([keyVariable, ...signingVariables]);
   let catalog: Catalog;
   try {
     catalog = openCatalog(declaredOptions(options, env), (problem) => {

@@ -29,7 +29,7 @@ interface RunOptions {
 
 type CommandLine = [string, ...string[]];
 
-export function register(program: Command, io: Io): void {
+export function register(program: Command, io: Io, exposures: readonly string[]): void {
   program
     .command("run")
     .description(
@@ -66,6 +66,7 @@ Examples:
   sallyport run --config proxy.yaml --audit audit.log -- sh`,
     )
     .action(async (command: CommandLine, options: RunOptions) => {
+      for (const exposure of exposures) io.stderr(`sallyport: ${exposure}\n`);
       io.exit(await run(command, options, io));
     });
 }

@@ -11,6 +11,7 @@ import { ConfigurationError, Proxy, type ProxyOptions } from "../proxy/proxy.ts"
 import { type CertificateAuthority, loadCa } from "../tls/ca.ts";
 import { ensureDefaultCa } from "../tls/default-ca.ts";
 import { packageVersion } from "../version.ts";
+import { forgettableVariables } from "./credential-variables.ts";
 import { CliError, type Io } from "./io.ts";
 import { type Admin, type ProcessState, startAdmin } from "./start/admin.ts";
 import { untilStopped } from "./start/until-stopped.ts";
@@ -20,7 +21,7 @@ interface StartOptions {
   readonly watch?: boolean;
 }
 
-export function register(program: Command, io: Io): void {
+export function register(program: Command, io: Io, exposures: readonly string[]): void {
   program
     .command("start")
     .description("run the proxy until it is stopped by a signal")
@@ -44,12 +45,16 @@ Examples:
       if (options.watch === true && options.config === undefined) {
         throw new CliError("--watch needs --config: without a file nothing can change", 2);
       }
-      io.exit(await start(options, io));
+      io.exit(await start(options, io, exposures));
     });
 }
 
 /** Runs the proxy until a signal or a fatal error; gives the exit code. */
-async function start({ config: file, watch = false }: StartOptions, io: Io): Promise<number> {
+async function start(
+  { config: file, watch = false }: StartOptions,
+  io: Io,
+  exposures: readonly string[],
+): Promise<number> {
   const { env } = io;
   const load = () => loadConfig({ ...(file === undefined ? {} : { file }), env });
   const loaded = load();
@@ -62,6 +67,7 @@ async function start({ config: file, watch = false }: StartOptions, io: Io): Pro
   for (const issue of loaded.issues) {
     if (issue.severity === "warning") logger.warn(issue.message, { at: placeText(issue) });
   }
+  for (const exposure of exposures) logger.warn(exposure);
   const state: ProcessState = { running: undefined, stopping: false, exporting: undefined };
   const counts = config.metrics.listen === "off" ? undefined : new RequestCounts();
   let admin: Admin | undefined;
@@ -86,9 +92,16 @@ async function start({ config: file, watch = false }: StartOptions, io: Io): Pro
     reportFatal(error, io);
     return 1;
   }
+  const forget = (config: Config) =>
+    io.forget?.(forgettableVariables(config, proxy.transforms, proxy.identitySecrets));
+  forget(config);
   const reloader = new Reloader({
     load,
-    apply: ({ config, locate }) => proxy.reload(config, locate),
+    apply({ config, locate }) {
+      const reloaded = proxy.reload(config, locate);
+      forget(config);
+      return reloaded;
+    },
     logger,
     started: config,
   });

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { isatty } from "node:tty";
+import { withCoreDumps } from "../../process/core-dump.ts";
 
 const relayed = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH"] as const;
 type Relayed = (typeof relayed)[number];
@@ -91,7 +92,7 @@ export async function runChild(
   return new Promise((resolve, reject) => {
     const failed = (error: unknown): void => reject(spawnError(name, error));
     try {
-      const child = spawn(name, args, { env, stdio: "inherit" });
+      const child = withCoreDumps(() => spawn(name, args, { env, stdio: "inherit" }));
       child.once("error", failed);
       child.once("exit", (code, signal) => resolve(signal === null ? (code ?? 1) : exitCodeOf(signal)));
       relay.attach(child);

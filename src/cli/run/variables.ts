@@ -1,9 +1,9 @@
-import { signingVariables } from "../../callers/keys.ts";
 import { variablesOf } from "../../config/environment.ts";
 import { configKeys } from "../../config/schema.ts";
 import type { Config, TransformEntry } from "../../config/types.ts";
 import type { SecretHandle } from "../../sources/types.ts";
 import type { Transform } from "../../pipeline/types.ts";
+import { credentialVariables } from "../credential-variables.ts";
 import { shapedPlaceholder } from "../../tools/shaped-placeholder.ts";
 
 /**
@@ -55,11 +55,8 @@ export function withheldVariables(
   transforms: readonly Transform[],
   others: readonly SecretHandle[],
 ): Set<string> {
-  const withheld = new Set(["IRON_PROXY_TOKEN", config.management.apiKeyEnv, ...signingVariables]);
-  for (const { secrets = [], variables = [] } of transforms) {
-    for (const name of [...variables, ...secrets.flatMap((handle) => handle.variables)]) withheld.add(name);
-  }
-  for (const { variables } of others) for (const name of variables) withheld.add(name);
+  const withheld = credentialVariables(config, transforms, others);
+  for (const { variables = [] } of transforms) for (const name of variables) withheld.add(name);
   for (const key of configKeys()) for (const name of variablesOf(key)) withheld.add(name);
   return withheld;
 }
