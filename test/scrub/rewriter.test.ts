@@ -200,6 +200,34 @@ test("base64 at the end of what has come so far: after 20 ms of silence it has e
   assert.equal(rewriter.held, 0);
 });
 
+test("after 20 ms of silence two letters of a beginning are sent, longer ones wait; the form is found all the same", async () => {
+  for (const keepLength of [false, true]) {
+    const automaton = new Automaton([secret]);
+    let output = "";
+    const rewriter = new Rewriter({
+      automaton: () => automaton,
+      emit: (bytes) => void (output += Buffer.from(bytes).toString("latin1")),
+      found() {},
+      keepLength,
+    });
+    rewriter.write(Buffer.from(`prompt> ${value.slice(0, 2)}`));
+    assert.equal(output, "prompt> ");
+    const began = performance.now();
+    while (rewriter.held > 0 && performance.now() - began < 2000) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assert.equal(output, `prompt> ${value.slice(0, 2)}`);
+    rewriter.write(Buffer.from(value.slice(2, 6)));
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    assert.equal(output, `prompt> ${value.slice(0, 2)}`);
+    rewriter.write(Buffer.from(`${value.slice(6)}.`));
+    rewriter.end();
+    assert.ok(!output.includes(value.slice(2)) && output.endsWith("."), output);
+    if (keepLength) assert.equal(output.length, `prompt> ${value}.`.length);
+    else assert.equal(output, `prompt> ${value.slice(0, 2)}PLACEHOLDER.`);
+  }
+});
+
 test("a value that rotates in the middle of a stream: the new one is found from then on, also in what was held", () => {
   const [old, current] = [exposed("first-value-0001", "OLD"), exposed("second-value-002", "NEW")];
   let automaton = new Automaton([old]);
