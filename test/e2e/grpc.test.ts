@@ -105,7 +105,7 @@ const proxy = await world.another("grpc", {
           paths: [`/test.Echo/${name}`],
         })),
       ),
-      secrets([swap("E2E_KEY", placeholder, [`api.e2e.test:${port}`])]),
+      secrets([swap("E2E_KEY", placeholder, [`api.e2e.test:${port}`, "api.e2e.test:1"])]),
     ],
   }),
 });
