@@ -33,8 +33,8 @@ export function resolveTools(
   const mode = sourceModes.find((one) => one === source);
   if (mode === undefined) error(["tools", "source"], unknownMode(source, sourceName));
   const { text: ttl = standardTtl, name: ttlName } = given("ttl");
-  const ms = parseDuration(ttl);
-  if (ms === undefined || ms < 0) {
+  const isTtlGood = (parseDuration(ttl) ?? -1) >= 0;
+  if (!isTtlGood) {
     const message = "must be a duration such as 45s, 10m or 1h30m, or 0 for never";
     error(["tools", "ttl"], `${ttlName}: ${message}; got ${JSON.stringify(ttl.slice(0, 40))}`);
   }
@@ -55,7 +55,7 @@ export function resolveTools(
       source: givenSource === undefined ? undefined : sourceName,
       vault: givenVault === undefined ? undefined : vaultName,
     },
-    ttl,
+    ttl: isTtlGood ? ttl : standardTtl,
     placeholders: tools.placeholders,
     allowHeaders: tools.allow_headers,
   };
