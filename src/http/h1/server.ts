@@ -50,7 +50,7 @@ export interface ServerOptions {
 }
 
 /** Bytes of an unread request body that are worth reading to keep the connection. */
-const drainUpTo = 64 * 1024;
+export const drainUpTo = 64 * 1024;
 /** How long the peer may take to notice our half-close before its data is answered with a reset. */
 const lingerMs = 1000;
 

@@ -2,7 +2,7 @@ import { Body, BodyAbortedError, type BodySink, type BodySource } from "../body.
 import type { Channel } from "../channel.ts";
 import type { Timed } from "../h1/deadlines.ts";
 import { H1Error } from "../h1/errors.ts";
-import type { Answer } from "../h1/server.ts";
+import { type Answer, drainUpTo } from "../h1/server.ts";
 import { Headers } from "../headers.ts";
 import type { AnswerHead, Incoming, RequestFault } from "../incoming.ts";
 import type { Framing, RequestHead } from "../message.ts";
@@ -120,7 +120,7 @@ export class ServerExchange implements Incoming, BodySource, BodySink, Channel, 
         stream.endWithReset(codes.protocolError);
       } else {
         stream.sendFields(block, true);
-        if (!this.#requestDone) stream.reset(codes.noError);
+        if (!this.#requestDone && !this.#isDrainable) stream.reset(codes.noError);
       }
       return;
     }
@@ -177,8 +177,8 @@ export class ServerExchange implements Incoming, BodySource, BodySink, Channel, 
     }
     if (this.#isFaulty) this.#stream.endWithReset(codes.protocolError);
     // A channel goes on in the other direction. A request whose answer is complete is not read to its end
-    // (RFC 9113 section 8.1).
-    else this.#stream.end(trailers, this.#tunnel ? undefined : codes.noError);
+    // (RFC 9113 section 8.1), unless that is near: curl takes a reset while it is sending for a failure.
+    else this.#stream.end(trailers, this.#tunnel || this.#isDrainable ? undefined : codes.noError);
   }
 
   /** The answer cannot be completed: the stream is reset, so that nobody takes it for whole. */
@@ -247,7 +247,8 @@ export class ServerExchange implements Incoming, BodySource, BodySink, Channel, 
       return;
     }
     this.#requestDone = true;
-    this.#watch();
+    if (this.#over) this.#unwatch();
+    else this.#watch();
     if (!this.#discarding && this.#error === undefined) this.#sink?.end(this.#trailers);
   }
 
@@ -265,6 +266,10 @@ export class ServerExchange implements Incoming, BodySource, BodySink, Channel, 
     const done = this.onDone;
     this.onDone = undefined;
     this.onAbandoned = undefined;
+    if (!this.#requestDone && !this.#stream.closed && this.#isDrainable) {
+      this.cancel();
+      this.#watch();
+    }
     done?.(undefined);
   }
 
@@ -286,7 +291,8 @@ export class ServerExchange implements Incoming, BodySource, BodySink, Channel, 
   }
 
   onDeadline(): void {
-    if (this.#stream.stalled || this.#over) {
+    if (this.#over && this.#discarding) this.#stopReading(codes.noError);
+    else if (this.#stream.stalled || this.#over) {
       // The client does not read.
       this.#stream.reset(codes.cancel);
       this.onCut({ code: codes.cancel, unprocessed: false, message: "the client does not read its answer" });
@@ -297,6 +303,12 @@ export class ServerExchange implements Incoming, BodySource, BodySink, Channel, 
 
   get #encoder() {
     return this.#connection.session.sender.encoder;
+  }
+
+  /** Whether the rest of a request that was answered early is short, and surely on its way (as in HTTP/1.1). */
+  get #isDrainable(): boolean {
+    if (this.#error !== undefined || this.#head === undefined) return false;
+    return !this.#head.expectContinue && (this.length ?? Number.POSITIVE_INFINITY) <= drainUpTo;
   }
 
   /** The request was malformed after all, and the client has to be told so whatever it was answered. */
@@ -319,7 +331,14 @@ export class ServerExchange implements Incoming, BodySource, BodySink, Channel, 
     if (this.#error !== undefined) return;
     this.#error = error;
     if (this.#sink !== undefined) this.#sink.abort(error);
+    else if (this.#over) this.#stopReading(codes.protocolError);
     else if (this.#discarding) this.destroy();
+  }
+
+  /** The rest of a request that has its answer is not waited for any longer. */
+  #stopReading(code: number): void {
+    this.#unwatch();
+    this.#stream.reset(code);
   }
 
   #cut(code: number): void {
