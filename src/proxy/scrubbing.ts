@@ -113,7 +113,17 @@ export class Scrubbing {
     const key = `${where} ${name}`;
     const known = this.#findings.get(key);
     if (known !== undefined) known.count++;
-    else if (this.#findings.size < maxFindings) this.#findings.set(key, { secret: name, where, count: 1 });
+    else if (this.#findings.size < maxFindings) {
+      this.#findings.set(key, { secret: name, where, count: 1 });
+      const finding = {
+        kind: "credential_in_response",
+        action: "scrubbed",
+        secret: name,
+        where,
+        count: 1,
+      } as const;
+      this.#exchange.findings?.report(this.#exchange, finding);
+    }
   };
 
   #whole(
@@ -175,7 +185,10 @@ function isEventStream(headers: Headers): boolean {
 
 /** Messages of gRPC and Connect are compressed one by one, in a coding that a field of their own names. */
 function hasCompressedMessages(headers: Headers): boolean {
-  return ["grpc-encoding", "connect-content-encoding"].some(
-    (name) => (headers.get(name)?.toLowerCase() ?? "identity") !== "identity",
-  );
+  return isCompressed(headers, "grpc-encoding") || isCompressed(headers, "connect-content-encoding");
+}
+
+function isCompressed(headers: Headers, key: string): boolean {
+  const index = headers.indexOf(key);
+  return index >= 0 && headers.valueAt(index).toLowerCase() !== "identity";
 }

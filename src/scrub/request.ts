@@ -7,12 +7,17 @@ import { limitAcceptEncoding } from "./codings.ts";
  */
 export function prepareRequest(headers: Headers, keepsRange: boolean): void {
   if (!keepsRange) {
-    headers.delete("range");
-    headers.delete("if-range");
+    remove(headers, "range");
+    remove(headers, "if-range");
   }
   limitAcceptEncoding(headers);
   // An extension of WebSocket compresses or changes what is in the frames.
-  headers.delete("sec-websocket-extensions");
+  remove(headers, "sec-websocket-extensions");
   // Messages of gRPC are compressed one by one.
-  if (headers.has("grpc-accept-encoding")) headers.set("grpc-accept-encoding", "identity");
+  if (headers.indexOf("grpc-accept-encoding") >= 0) headers.set("grpc-accept-encoding", "identity");
+}
+
+/** Nearly always there is nothing to remove. @param key in lower case */
+function remove(headers: Headers, key: string): void {
+  if (headers.indexOf(key) >= 0) headers.delete(key);
 }
