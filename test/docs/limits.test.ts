@@ -69,7 +69,7 @@ const constants: Readonly<Record<string, readonly [constant: string, unit: strin
   "Audit lines gathered for one write": ["lingerMs", "ms"],
   "A write of the audit or the log that does not move": ["stallMs", "s"],
   "Bytes of a stream that wait for a peer to read": ["maxWaiting", "kB"],
-  "An unread request body that is read to keep the connection": ["drainUpTo", "kB"],
+  "The body of a request that is answered before it has arrived, if it says its length": ["drainUpTo", "kB"],
   "A rotated credential is still looked for in answers": ["graceMs", "h"],
   "Waiting for a short answer that is scrubbed, to send it with a length": ["waitMs", "ms"],
   "Silence after which a scrubbed stream is flushed": ["settleMs", "ms"],
