@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import type { Client, Way } from "./harness/client.ts";
+import { ambiguousFields, ambiguousPaths, badChunks, badRequestLines } from "./harness/hostile.ts";
 import { type Answer, valueOf } from "./harness/message.ts";
 import { eventually } from "./harness/wait.ts";
 import { openWorld, placeholder } from "./harness/world.ts";
@@ -25,43 +26,7 @@ function head(client: Client, ...lines: string[]): string {
 /** What stands behind the head in all of these: a request to smuggle. */
 const smuggled = "0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: plain.localhost\r\n\r\n";
 
-const heads: readonly (readonly [attack: string, what: string, lines: readonly string[]])[] = [
-  [
-    "attack 20",
-    "both Content-Length and Transfer-Encoding",
-    ["Content-Length: 5", "Transfer-Encoding: chunked"],
-  ],
-  ["attack 20", "both, the other way round", ["Transfer-Encoding: chunked", "Content-Length: 5"]],
-  ["attack 20", "two Content-Lengths that differ", ["Content-Length: 5", "Content-Length: 6"]],
-  ["attack 20", "two Content-Lengths that agree", ["Content-Length: 5", "Content-Length: 5"]],
-  ["attack 20", "a list of Content-Lengths", ["Content-Length: 5, 5"]],
-  ["attack 20", "a Content-Length with a sign", ["Content-Length: +5"]],
-  ["attack 20", "a negative Content-Length", ["Content-Length: -1"]],
-  ["attack 20", "a hexadecimal Content-Length", ["Content-Length: 0x5"]],
-  ["attack 20", "an empty Content-Length", ["Content-Length:"]],
-  ["attack 20", "a Content-Length too large for a number", ["Content-Length: 99999999999999999999"]],
-  ["attack 20", "chunked and an empty member", ["Transfer-Encoding: chunked,"]],
-  ["attack 20", "gzip, chunked", ["Transfer-Encoding: gzip, chunked"]],
-  ["attack 20", "chunked, identity", ["Transfer-Encoding: chunked, identity"]],
-  ["attack 20", "two Transfer-Encodings", ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"]],
-  ["attack 20", "xchunked", ["Transfer-Encoding: xchunked"]],
-  ["attack 20", "chunked in quotes", ['Transfer-Encoding: "chunked"']],
-  ["attack 20", "chunked before a vertical tab", ["Transfer-Encoding: chunked\x0b"]],
-  ["attack 20", "chunked before a tab", ["Transfer-Encoding: chunked\t"]],
-  ["attack 20", "a space before the colon", ["Transfer-Encoding : chunked"]],
-  ["attack 20", "a folded Transfer-Encoding", ["Transfer-Encoding:\r\n chunked"]],
-  ["attack 20", "identity", ["Transfer-Encoding: identity"]],
-  ["attack 21", "a folded line", ["X-A: b\r\n folded: c", "Content-Length: 0"]],
-  ["attack 21", "a bare LF between fields", ["X-A: b\nContent-Length: 5"]],
-  ["attack 21", "a bare CR in a value", ["X-A: b\rContent-Length: 5"]],
-  ["attack 21", "NUL in a value", ["X-A: b\0c"]],
-  ["attack 21", "a field without a colon", ["X-A b"]],
-  ["attack 21", "an empty field name", [": b"]],
-  ["attack 21", "a space in a field name", ["X A: b"]],
-  ["attack 21", "a control byte in a field name", ["X\x01A: b"]],
-  ["attack 20", "a second Host", ["Host: other.e2e.test"]],
-];
-for (const [attack, what, lines] of heads) {
+for (const [attack, what, lines] of ambiguousFields) {
   test(`I9 ${attack}: ${what} is refused with 400, and nothing reaches the upstream`, async () => {
     await refused(await world.open("absolute"), (client) => head(client, ...lines) + smuggled, 1);
   });
@@ -78,27 +43,7 @@ for (const way of ["connect", "redirected"] as const satisfies readonly Way[]) {
   });
 }
 
-const requestLines: readonly (readonly [what: string, line: string, status: number])[] = [
-  ["no version", "GET /framing", 400],
-  ["two spaces after the method", "GET  /framing HTTP/1.1", 400],
-  ["two spaces before the version", "GET /framing  HTTP/1.1", 400],
-  ["a tab for a space", "GET\t/framing HTTP/1.1", 400],
-  ["a space in the target", "GET /fram ing HTTP/1.1", 400],
-  ["a control byte in the target", "GET /fram\x01ing HTTP/1.1", 400],
-  ["a byte above ASCII in the target", "GET /fram\xe9ing HTTP/1.1", 400],
-  ["a fragment", "GET /framing#x HTTP/1.1", 400],
-  ["a method that is no token", "G@T /framing HTTP/1.1", 400],
-  ["HTTP/0.9", "GET /framing HTTP/0.9", 505],
-  ["HTTP/1.2", "GET /framing HTTP/1.2", 505],
-  ["HTTP/2.0", "GET /framing HTTP/2.0", 505],
-  ["lower-case http", "GET /framing http/1.1", 400],
-  ["bytes after the version", "GET /framing HTTP/1.1 x", 400],
-  ["a bare LF at its end", "GET /framing HTTP/1.1\nHost: x", 400],
-  ["a target that is neither path nor URL", "GET framing HTTP/1.1", 400],
-  ["* for a method that has no use for it", "GET * HTTP/1.1", 400],
-  ["another scheme", "GET ftp://plain.localhost/framing HTTP/1.1", 400],
-];
-for (const [what, line, status] of requestLines) {
+for (const [what, line, status] of badRequestLines) {
   test(`I9 attack 21: a request line with ${what} is refused with ${status}`, async () => {
     const client = await world.open("connect");
     client.send(`${line}\r\nHost: ${client.authority}\r\n\r\n`);
@@ -109,21 +54,7 @@ for (const [what, line, status] of requestLines) {
   });
 }
 
-const chunks: readonly (readonly [what: string, body: string])[] = [
-  ["a hexadecimal prefix", "0x5\r\nhello\r\n0\r\n\r\n"],
-  ["a plus sign", "+5\r\nhello\r\n0\r\n\r\n"],
-  ["a space before the size", " 5\r\nhello\r\n0\r\n\r\n"],
-  ["a space after the size", "5 \r\nhello\r\n0\r\n\r\n"],
-  ["a bare LF after the size", "5\nhello\r\n0\r\n\r\n"],
-  ["data longer than its size", "4\r\nhello\r\n0\r\n\r\n"],
-  ["a size too large for a number", "ffffffffffffffffff\r\nhello\r\n0\r\n\r\n"],
-  ["no size", "\r\nhello\r\n0\r\n\r\n"],
-  ["a bare CR in an extension", "5;a=\rb\r\nhello\r\n0\r\n\r\n"],
-  ["an endless extension", `5;${"x".repeat(5000)}\r\nhello\r\n0\r\n\r\n`],
-  ["framing in its trailers", "5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n"],
-  ["a folded trailer", "5\r\nhello\r\n0\r\nX-A: b\r\n c\r\n\r\n"],
-];
-for (const [what, body] of chunks) {
+for (const [what, body] of badChunks) {
   test(`I9 attack 21: a chunked body with ${what} never reaches the upstream complete`, async () => {
     const client = await world.open("absolute");
     const before = plain.count("/framing");
@@ -240,29 +171,7 @@ test("I10 attack 32: an answer that nobody asked for is not the next request's",
   }
 });
 
-const paths: readonly string[] = [
-  "/a/../b",
-  "/a/..",
-  "/./a",
-  "/a/%2e%2e/b",
-  "/a/%2E./b",
-  "/a/.%2e/b",
-  "/a%2f..%2fb",
-  "/a/..%2fb",
-  "/a/..;/b",
-  "/a/..;x=y/b",
-  "/a/%2e%2e;/b",
-  "/a\\..\\b",
-  "/a%5c..%5cb",
-  "/a/%252e%252e/b",
-  "/a/%25252e%25252e/b",
-  "/a%00b",
-  "/a%2500b",
-  "/a%0d%0ab",
-  "/a/%c0%ae%c0%ae/b",
-  "/a/..%3fx",
-];
-for (const path of paths) {
+for (const path of ambiguousPaths) {
   test(`I3 attack 34: the path ${path} is refused`, async () => {
     const client = await world.open("redirected");
     const before = secure.received.length;
