@@ -216,7 +216,9 @@ test("I12: a large download passes with flat memory, at the client's pace", { ti
   let sent = 0;
   world.secure.on("/big", async (request) => {
     await request.body();
-    request.write(`HTTP/1.1 200 OK\r\nContent-Length: ${big}\r\n\r\n`);
+    request.write(
+      `HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: ${big}\r\n\r\n`,
+    );
     for (sent = 0; sent < big; sent += piece.length) {
       if (!request.socket.write(piece)) await new Promise((resolve) => request.socket.once("drain", resolve));
     }
