@@ -53,7 +53,7 @@ export async function openRuns(): Promise<Runs> {
   writeFileSync(join(folder, "upstream-ca.pem"), ca.certPem);
   const running = new Set<ChildProcess>();
   after(async () => {
-    for (const one of running) one.kill("SIGKILL");
+    for (const one of running) killWithChildren(one);
     await Promise.all([upstream.close(), dns.close()]);
     rmSync(folder, { recursive: true, force: true });
   });
@@ -69,17 +69,22 @@ export async function openRuns(): Promise<Runs> {
         ...env,
       },
       stdio: ["ignore", "pipe", "pipe"],
-      timeout: 60_000,
-      killSignal: "SIGKILL",
+      detached: true,
     });
     running.add(child);
+    const late = setTimeout(() => killWithChildren(child), longestMs);
     let stdout = "";
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (part: string) => (stdout += part));
     child.stderr.setEncoding("utf8").on("data", (part: string) => (stderr += part));
     const { promise, resolve, reject } = Promise.withResolvers<Ran>();
-    child.once("error", reject);
+    child.once("error", (error) => {
+      clearTimeout(late);
+      running.delete(child);
+      reject(error);
+    });
     child.once("close", (code, signal) => {
+      clearTimeout(late);
       running.delete(child);
       resolve({ code, signal, stdout, stderr });
     });
@@ -104,6 +109,22 @@ ${more}`,
     start,
     run: (args, env) => start(args, env).ended,
   };
+}
+
+/** Longest a run may take, in milliseconds. */
+const longestMs = 60_000;
+
+/**
+ * Ends a run and what it started, which are a process group of their own. A command that outlived `sallyport` would hold
+ * the pipe that it writes to, and the test would wait for its end for ever.
+ */
+function killWithChildren({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // all gone
+  }
 }
 
 /** Folders that runs have left behind. */

@@ -88,40 +88,6 @@ describe("sallyport run", { concurrency: 3 }, () => {
     assert.match(stderr, /placeholders for REPLACED, INJECTED$/m);
   });
 
-  test("I14: a hostile child finds the credential nowhere it is given", {
-    skip: process.platform !== "linux",
-  }, async () => {
-    // In two halves: the script is an argument, which everyone can read.
-    const script = `
-      wanted=$(printf %s%s ${credential.slice(8, 19)} ${credential.slice(19, 30)})
-      for place in /proc/self/environ /proc/self/cmdline /proc/$PPID/cmdline /proc/$PPID/environ; do
-        if tr '\\0' '\\n' < $place | grep -q $wanted; then echo "found $place" | sed s/$PPID/PARENT/; fi
-      done
-      ls /proc/$$/fd | sed 's/^/descriptor /'
-      grep -rl PRIVATE.KEY "$TMPDIR" && echo "found a key"
-      grep -rl $wanted "$TMPDIR" && echo "found a file"
-      stat -c 'mode %a' "$(dirname "$SSL_CERT_FILE")"`;
-    const { stdout } = await runs.run([...base, ...secret, "--", "sh", "-c", script]);
-    const lines = stdout.trim().split("\n");
-    // The test's own process may have been given more than the standard three.
-    const plain = spawnSync("sh", ["-c", "ls /proc/$$/fd | sed 's/^/descriptor /'"], { encoding: "utf8" });
-    const given = plain.stdout.trim().split("\n");
-    const inherited = lines.filter((line) => line.startsWith("descriptor "));
-    assert.deepEqual(
-      inherited.filter((line) => !given.includes(line)),
-      [],
-    );
-    assert.ok(inherited.length >= 3);
-    assert.ok(lines.includes("mode 700"));
-    // What Linux shows of a process to every other of the same user is what docs/run.md warns of.
-    const found = lines.filter((line) => line.startsWith("found "));
-    assert.ok(
-      found.every((line) => line === "found /proc/PARENT/environ"),
-      found.join(),
-    );
-    assert.match(readFileSync(new URL("../../docs/run.md", import.meta.url), "utf8"), /\/proc\/PID\/environ/);
-  });
-
   test("attack 54: refuses whoever does not know the password of this run", async () => {
     const script = `
       address=\${HTTPS_PROXY#*@}
@@ -173,7 +139,8 @@ describe("sallyport run", { concurrency: 3 }, () => {
       "-c",
       command,
     ]);
-    assert.doesNotMatch((await authorizationAt("/other")) ?? "", new RegExp(credential.slice(8)));
+    const sent = upstream.received.filter(({ target }) => target === "/other").map(({ head }) => head);
+    assert.ok(!sent.join("").includes(credential));
     assert.match(stderr, /the allowlist refuses api\.openai\.com, so this credential is never used there/);
   });
 
@@ -221,7 +188,7 @@ describe("sallyport run", { concurrency: 3 }, () => {
         echo "$SSL_CERT_FILE"
         while :; do sleep 0.1; done`;
       const { process: sallyport, output, ended } = runs.start(["--quiet", "--", "sh", "-c", script]);
-      await eventually("the command is ready", () => output().includes("\n"));
+      await eventually("the command is ready", () => output().includes("\n"), 30_000);
       sallyport.kill(signal);
       const { code, stdout } = await ended;
       const [bundle = "", ...rest] = stdout.trim().split("\n");
