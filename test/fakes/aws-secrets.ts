@@ -22,6 +22,8 @@ export interface FakeAws {
   failure:
     | { readonly status: number; readonly type: string; readonly headers?: Record<string, string> }
     | undefined;
+  /** Every answer waits for this. */
+  gate: Promise<void> | undefined;
   close(): Promise<void>;
 }
 
@@ -32,10 +34,14 @@ export async function fakeAws(secretKey: string): Promise<FakeAws> {
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
-    request.on("end", () => {
+    const reply = (): void => {
       const { status, body, headers = {} } = answer(fake, secretKey, request, Buffer.concat(chunks));
       response.writeHead(status, { "content-type": "application/x-amz-json-1.1", ...headers });
       response.end(JSON.stringify(body));
+    };
+    request.on("end", () => {
+      if (fake.gate === undefined) reply();
+      else void fake.gate.then(reply);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -45,6 +51,7 @@ export async function fakeAws(secretKey: string): Promise<FakeAws> {
     secrets: {},
     parameters: {},
     failure: undefined,
+    gate: undefined,
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

@@ -35,16 +35,22 @@ export interface FakeConnect {
   token: string;
   /** Answers a request itself if it gives true. */
   misbehave: Misbehaviour | undefined;
+  /** Every answer waits for this. */
+  gate: Promise<void> | undefined;
   close(): Promise<void>;
 }
 
 /** Starts a fake Connect server on a free port of the loopback interface. */
 export async function fakeConnect(vaults: FakeVault[], token = "connect-token-1"): Promise<FakeConnect> {
-  const server = createServer((request, response) => {
-    fake.requests.push(request.url ?? "");
+  const reply = (request: IncomingMessage, response: ServerResponse): void => {
     if (fake.misbehave?.(request, response) === true) return;
     const { status, body } = answer(fake, request);
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+  };
+  const server = createServer((request, response) => {
+    fake.requests.push(request.url ?? "");
+    if (fake.gate === undefined) reply(request, response);
+    else void fake.gate.then(() => reply(request, response));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const fake: FakeConnect = {
@@ -53,6 +59,7 @@ export async function fakeConnect(vaults: FakeVault[], token = "connect-token-1"
     vaults,
     token,
     misbehave: undefined,
+    gate: undefined,
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
