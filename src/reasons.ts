@@ -26,6 +26,8 @@ export const reasons = [
   "expectation_failed",
   // credentials
   "placeholder_missing",
+  "placeholder_misused",
+  "credential_in_request",
   "secret_unavailable",
   "secret_invalid",
   "plaintext_upstream",

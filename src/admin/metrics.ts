@@ -194,6 +194,29 @@ function describeProxy(registry: Registry, stats: () => ProxyStats | undefined):
     ({ mints }) => mints.map(({ mechanism, healthy }) => [{ mechanism }, Number(healthy)]),
   );
 
+  many(
+    "counter",
+    "sallyport_findings_total",
+    "Misuse and leaks that were found, by kind and by what was done.",
+    ["kind", "action"],
+    ({ findings }) => findings.map(({ kind, action, count }) => [{ kind, action }, count]),
+  );
+  many(
+    "counter",
+    "sallyport_finding_posts_total",
+    "Findings for the webhook by what became of them.",
+    ["result"],
+    ({ findingPosts: posts }) =>
+      posts === undefined
+        ? []
+        : [
+            [{ result: "sent" }, posts.sent],
+            [{ result: "failed" }, posts.failed],
+            [{ result: "dropped" }, posts.dropped],
+          ],
+  );
+
+
   many("counter", "sallyport_dns_queries_total", "Queries that the DNS server took.", [], ({ dns }) =>
     dns === undefined ? [] : [[{}, dns.queries]],
   );

@@ -1,5 +1,6 @@
 import { LineWriter, standardError } from "../log/lines.ts";
 import { paintFor } from "../log/terminal.ts";
+import { describeFinding, findingLine } from "./finding.ts";
 import { writeRecord } from "./serialize.ts";
 import { describeRecord } from "./text.ts";
 import type { AuditRecord, AuditSink } from "./types.ts";
@@ -72,14 +73,22 @@ export function createAuditSink(options: AuditSinkOptions): LineAuditSink {
     return count === 0 ? "" : `; ${count} were lost`;
   }
 
+  function counted(taken: boolean): void {
+    if (taken) written++;
+    else lost++;
+  }
+
   return {
     write(record: AuditRecord): void {
-      const taken =
+      counted(
         format === "text"
           ? writer.write(`${describeRecord(record, paint)}\n`)
-          : writer.append((out) => writeRecord(record, out));
-      if (taken) written++;
-      else lost++;
+          : writer.append((out) => writeRecord(record, out)),
+      );
+    },
+    writeFinding(record): void {
+      const line = format === "text" ? `${describeFinding(record, paint)}\n` : findingLine(record);
+      counted(writer.write(line));
     },
     writeLines(bytes, lines): void {
       if (writer.appendLines(bytes, lines)) written += lines;

@@ -1,3 +1,4 @@
+import type { FindingRecord } from "../findings/types.ts";
 import type { Trace } from "../pipeline/types.ts";
 import type { Reason } from "../reasons.ts";
 
@@ -50,6 +51,8 @@ export interface DeliveryStats {
 /** Where records go. Never throws and never waits for a disk. */
 export interface AuditSink {
   write(record: AuditRecord): void;
+  /** A record of its own, beside the one of the exchange. */
+  writeFinding(record: FindingRecord): void;
   /** False while records cannot be written and `audit.on_failure: deny` says that nothing may pass unseen. */
   readonly healthy: boolean;
   /** Opens the file anew after a rotation. */

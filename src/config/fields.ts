@@ -171,6 +171,17 @@ export function proxyUrlProblem(value: string): string | undefined {
   return undefined;
 }
 
+/** What is wrong with the URL of a webhook, without repeating it: a secret may be in it. */
+export function webhookProblem(value: string): string | undefined {
+  if (value === "") return "is required";
+  const url = URL.parse(value);
+  if (url === null || url.hostname === "") return "is not an absolute URL; want https://HOST/PATH";
+  if (url.username !== "" || url.password !== "") return "must have no user name or password in it";
+  const isLocal = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(url.hostname);
+  if (url.protocol === "https:" || (url.protocol === "http:" && isLocal)) return undefined;
+  return "must begin with https://; http is for 127.0.0.1, [::1] and localhost";
+}
+
 export function withScheme(value: string): string {
   return value.includes("://") ? value : `http://${value}`;
 }

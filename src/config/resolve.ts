@@ -27,6 +27,7 @@ export function resolveConfig(checked: CheckedFile, options: ResolveOptions): Co
     log: checked.log,
     audit: { file: checked.audit.file, onFailure: checked.audit.on_failure },
     sources: { requireAtStart: checked.sources.require_at_start },
+    findings: { webhook: resolveWebhook(checked.findings.webhook) },
     tools: resolveTools(checked.tools, options.env, options.error),
   };
   checkListeners(config, options);
@@ -115,6 +116,13 @@ function resolveTls(tls: CheckedFile["tls"], options: ResolveOptions): TlsConfig
     explainDenials: tls.explain_denials,
     http2: tls.http2 === "on",
   };
+}
+
+function resolveWebhook(webhook: CheckedFile["findings"]["webhook"]): Config["findings"]["webhook"] {
+  if (webhook === undefined) return undefined;
+  const { url, secret, timeout: timeoutMs } = webhook;
+  // What is no source object is found when the source is made.
+  return { url, secret: secret as { type: string }, timeoutMs };
 }
 
 function resolveManagement(

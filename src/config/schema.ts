@@ -14,6 +14,7 @@ import {
   proxyUrl,
   say,
   text,
+  webhookProblem,
   word,
 } from "./fields.ts";
 
@@ -237,6 +238,24 @@ const tls = section("interception of TLS", {
     }),
 });
 
+const findings = section("misuse of placeholders and credentials that are found in requests", {
+  webhook: z
+    .strictObject({
+      url: z
+        .string()
+        .default("")
+        .transform((value, context): string => {
+          const problem = webhookProblem(value);
+          return problem === undefined ? value : say(context, problem);
+        })
+        .describe("where findings are posted; https, or http to this machine"),
+      secret: z.unknown().describe("source of the secret that signs what is posted"),
+      timeout: duration("5s", "how long the receiver may take to answer"),
+    })
+    .optional()
+    .describe("who is told of findings, besides the audit"),
+});
+
 const tools = z
   .strictObject({
     directories: z
@@ -298,6 +317,7 @@ export const configSchema = z.strictObject({
       "when records cannot be written: say so, or stop traffic as well",
     ),
   }),
+  findings,
   tools,
   sources: section("where credentials are read from", {
     require_at_start: flag(false, "refuse to start when a credential cannot be read"),

@@ -12,6 +12,7 @@ export interface Config {
   readonly log: LogConfig;
   readonly audit: AuditConfig;
   readonly sources: SourcesConfig;
+  readonly findings: FindingsConfig;
   /** `undefined` without the section: then no declaration is read. */
   readonly tools: ToolsConfig | undefined;
 }
@@ -181,6 +182,18 @@ export interface AuditConfig {
 export interface SourcesConfig {
   /** A source that fails at start is fatal. */
   readonly requireAtStart: boolean;
+}
+
+export interface FindingsConfig {
+  /** Who is told of findings, besides the audit. */
+  readonly webhook:
+    | {
+        readonly url: string;
+        /** A source object; its keys are checked when the source is made. */
+        readonly secret: { readonly type: string; readonly [key: string]: unknown };
+        readonly timeoutMs: number;
+      }
+    | undefined;
 }
 
 /** One entry of `transforms:` before its kind has looked at it. */

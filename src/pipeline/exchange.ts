@@ -1,4 +1,5 @@
 import { type Authority, isLoopbackHost } from "../http/authority.ts";
+import type { Finding } from "../findings/types.ts";
 import type { Exposed } from "../scrub/forms.ts";
 import { prepareRequest } from "../scrub/request.ts";
 import type {
@@ -25,6 +26,13 @@ export interface ExchangeOptions {
   readonly plaintextCredentials: boolean;
 }
 
+/** Who is told of findings, and of what there is to find. */
+export interface FindingSink {
+  report(exchange: ExchangeState, finding: Finding): void;
+  /** Told of every value that goes out: from then on no workload may send it. */
+  learn(exposed: Exposed): void;
+}
+
 /** The record of one exchange that transforms work on and the audit is written from. */
 export class ExchangeState implements Exchange {
   readonly id: string;
@@ -44,6 +52,8 @@ export class ExchangeState implements Exchange {
   credentialed = false;
   /** Values that went out with the request. */
   exposed: Exposed[] | undefined;
+  /** Set where anything is looked for. */
+  findings: FindingSink | undefined;
   readonly #plaintextCredentials: boolean;
   #claims: Set<string> | undefined;
 
@@ -97,6 +107,7 @@ export class ExchangeState implements Exchange {
   expose(exposed: Exposed): void {
     this.exposed ??= [];
     this.exposed.push(exposed);
+    this.findings?.learn(exposed);
     prepareRequest(this.request.headers, exposed.keepsRange === true);
   }
 }

@@ -99,6 +99,10 @@ const sentences: Record<Reason, (host: string) => string> = {
   expectation_failed: () => "The only expectation this proxy knows is 100-continue.",
   placeholder_missing: (host) =>
     `This proxy attaches the credential for ${host} only where the request holds its placeholder, and it does not.`,
+  placeholder_misused: (host) =>
+    `The request to ${host} holds a placeholder where it does not belong: for this host, in this place, or so often. Send it only where the credential goes.`,
+  credential_in_request: () =>
+    `The request holds the real value of a credential, which no workload should have. ${askOperator}`,
   secret_unavailable: (host) => `The credential for ${host} cannot be read at the moment. ${askOperator}`,
   secret_invalid: (host) =>
     `The credential for ${host} cannot be used where the request wants it. ${askOperator}`,

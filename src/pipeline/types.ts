@@ -148,6 +148,24 @@ export interface ExposedSecret {
   readonly placeholder?: string;
 }
 
+/** A placeholder that an entry swaps: for which requests, and where in them. */
+export interface PlaceholderUse {
+  /** As the audit names it. */
+  readonly secret: string;
+  /** A byte string. */
+  readonly placeholder: string;
+  readonly rules: Rules;
+  /** @param key lower-cased name of the header */
+  inHeader(key: string): boolean;
+  readonly inQuery: boolean;
+  readonly inPath: boolean;
+  readonly inBody: boolean;
+  /** What happens where it stands in other places; `undefined` leaves it to the place. */
+  readonly onMisuse: "block" | "report" | undefined;
+  /** How often it may stand in the right places; `undefined` for what is usual. */
+  readonly maxOccurrences: number | undefined;
+}
+
 /** One step of the pipeline: a policy or a credential mechanism. */
 export interface Transform {
   /** As in the configuration and in the audit record. */
@@ -162,6 +180,8 @@ export interface Transform {
   readonly secrets?: readonly SecretHandle[];
   /** Of these, the ones that go out with requests and are looked for in answers. */
   readonly exposes?: readonly ExposedSecret[];
+  /** Placeholders it swaps; anywhere else they are findings. */
+  readonly placeholders?: readonly PlaceholderUse[];
   /** Environment variables it reads besides those of its sources; `sallyport run` takes them from its child. */
   readonly variables?: readonly string[];
   /** What `explain` prints: what would happen to this exchange and why, without touching a secret. */

@@ -14,6 +14,8 @@ import {
   writeHandshake,
 } from "../http/websocket.ts";
 import type { Authentication, ConnectionFacts } from "../listeners/context.ts";
+import type { Findings } from "../findings/findings.ts";
+import type { Inspection } from "../findings/inspection.ts";
 import { ExchangeState } from "../pipeline/exchange.ts";
 import type { Decision, Pipeline } from "../pipeline/pipeline.ts";
 import { refusal, type RefusalAnswer, rejectionAnswer, syntheticAnswer } from "../pipeline/refusal.ts";
@@ -44,6 +46,8 @@ export interface ForwardContext extends RelayContext {
   readonly plaintextCredentials: boolean;
   /** What went out, which must not come back. */
   readonly exposures: Exposures;
+  /** Looks for misuse in requests. */
+  readonly findings: Findings;
   pipeline(): Pipeline;
   nextId(): string;
   authenticate(proxyAuthorization: string | undefined): Authentication;
@@ -81,6 +85,7 @@ class Flow implements UpstreamHandlers {
   readonly #startedAt = performance.now();
   readonly #outcome: Outcome = emptyFacts();
   #exchange: ExchangeState | undefined;
+  #inspection: Inspection | undefined;
   #scrubbing: Scrubbing | undefined;
   /** With the caller, once the request has proved one. */
   #client: Client;
@@ -111,6 +116,7 @@ class Flow implements UpstreamHandlers {
       return;
     }
     this.#context.onBegun?.(this.#id, () => this.#auditRecord());
+    this.#inspection = this.#context.findings.inspect(this.#exchange);
     const decision = this.#pipeline.request(this.#exchange);
     if (decision instanceof Promise) void this.#late(decision, (late) => this.#decided(late));
     else this.#guarded(() => this.#decided(decision));
@@ -206,7 +212,8 @@ class Flow implements UpstreamHandlers {
 
   #decided(decision: Decision | undefined): void {
     if (this.#gone) return;
-    if (decision !== undefined) this.#answerDecision(decision);
+    const settled = this.#inspection === undefined ? decision : this.#inspection.settle(decision);
+    if (settled !== undefined) this.#answerDecision(settled);
     else this.#send();
   }
 
@@ -300,6 +307,11 @@ class Flow implements UpstreamHandlers {
 
   onError(error: UpstreamError): void {
     if (this.#answered || this.#gone) return;
+    const misuse = this.#inspection?.refusal;
+    if (misuse !== undefined) {
+      this.#answerDecision({ verdict: misuse, by: "findings" });
+      return;
+    }
     const cause = this.#incoming.requestError;
     if (cause !== undefined) {
       this.#outcome.error = cause.message;

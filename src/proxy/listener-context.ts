@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { AuditRecord, AuditSink } from "../audit/types.ts";
 import type { Connections } from "../listeners/connections.ts";
 import type { Authority } from "../http/authority.ts";
+import type { Findings } from "../findings/findings.ts";
 import { socketChannel } from "../http/socket-channel.ts";
 import type { DialFailure, ListenerContext, SplicedUpstream } from "../listeners/context.ts";
 import { connectionRecord } from "../listeners/record.ts";
@@ -21,6 +22,7 @@ export interface ProxyParts {
   readonly leaves: LeafStore | undefined;
   readonly connections: Connections;
   readonly upstream: Upstream;
+  readonly findings: Findings;
   /** The policy in force; asked anew for whatever begins. */
   readonly policy: () => Policy;
 }
@@ -33,6 +35,7 @@ export function listenerContext({
   connections,
   upstream,
   policy,
+  findings,
 }: ProxyParts): ListenerContext {
   const audit = observed(sink, options.onRecord);
   /** For what listeners have to say themselves: tunnels, and connections without a request. */
@@ -62,6 +65,7 @@ export function listenerContext({
       return policy().config.proxy.plaintextCredentials === "allow";
     },
     exposures: new Exposures(),
+    findings,
     pipeline,
     nextId,
     authenticate,
@@ -139,6 +143,7 @@ function observed(sink: AuditSink, tell: ((record: AuditRecord) => void) | undef
       sink.write(record);
       tell(record);
     },
+    writeFinding: (record) => sink.writeFinding(record),
     get healthy() {
       return sink.healthy;
     },

@@ -1,5 +1,6 @@
 import type { LineAuditSink } from "../audit/sink.ts";
 import type { AuditRecord } from "../audit/types.ts";
+import type { FindingRecord } from "../findings/types.ts";
 import type { Locate } from "../config/issues.ts";
 import type { Authentication } from "../listeners/context.ts";
 import type { Logger } from "../log/logger.ts";
@@ -25,6 +26,8 @@ export interface ProxyOptions {
   readonly onRecord?: (record: AuditRecord) => void;
   /** Told of the records that are of no exchange: tunnels and refused connections. */
   readonly onConnection?: (record: AuditRecord) => void;
+  /** Told of every record of a finding. */
+  readonly onFinding?: (record: FindingRecord) => void;
   /** Told the hosts and networks of the rules, at the start and whenever a reload has put others in force. */
   readonly onHosts?: (hosts: readonly string[]) => void;
   /** Ports of this process besides the proxy's own listeners; none of them is ever an upstream (I11). */

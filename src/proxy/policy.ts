@@ -14,8 +14,12 @@ import { transformKinds } from "../transforms/registry.ts";
 import type { Upstream } from "../upstream/index.ts";
 import { buildTransforms } from "./build-transforms.ts";
 import { checkDnsPassthrough } from "./dns.ts";
+import type { KnownValues } from "../findings/known-values.ts";
+import { Watch } from "../findings/watch.ts";
+import type { Webhook } from "../findings/webhook.ts";
 import { explainBudget } from "./explain-budget.ts";
 import { type Unopened, unopenedBy } from "./passthrough.ts";
+import { openWebhook, webhookSecret } from "./findings.ts";
 import { compileIdentities, type OpenIdentities } from "./upstream-identities.ts";
 
 /** A configuration that cannot be run; every issue is in it. */
@@ -46,6 +50,10 @@ export interface Policy {
   /** Roots and client certificates of single hosts, and the sources that those are read from. */
   readonly identities: OpenIdentities;
   readonly identitySecrets: readonly SecretHandle[];
+  /** What requests are searched for. */
+  readonly watch: Watch;
+  /** Posts findings, where somebody wants them. */
+  readonly webhook: Webhook | undefined;
   /** True when a leaf may be made for a refused name, only to say why (I8). */
   mayExplain(host: Host): boolean;
 }
@@ -60,6 +68,8 @@ export interface PolicyOptions {
   readonly deadlines: Deadlines;
   /** Asked anew for each policy: who keeps the credentials, where it is not this process. */
   readonly custody?: (() => Custody) | undefined;
+  /** Values that were read or minted, by whichever policy. */
+  readonly known: KnownValues;
   /** Told of every attempt to mint a token, for counters. */
   readonly minted?: ((mechanism: string, ok: boolean) => void) | undefined;
 }
@@ -95,7 +105,13 @@ export function buildPolicy(config: Config, locate: Locate, options: PolicyOptio
     locate,
     file: config.file,
   });
-  const issues = [...checkDnsPassthrough(config, locate, config.file), ...identityIssues, ...built.issues];
+  const signing = webhookSecret(config, sources, locate);
+  const issues = [
+    ...checkDnsPassthrough(config, locate, config.file),
+    ...identityIssues,
+    ...signing.issues,
+    ...built.issues,
+  ];
   if (hasErrors(issues)) {
     sources.close();
     throw new ConfigurationError(issues);
@@ -118,6 +134,15 @@ export function buildPolicy(config: Config, locate: Locate, options: PolicyOptio
     },
     identities: identities.open(env, (message, fields) => logger.warn(message, fields)),
     identitySecrets: identities.secrets,
+    watch: new Watch(
+      built.transforms.flatMap(({ placeholders = [] }) => placeholders),
+      options.known,
+    ),
+    webhook: openWebhook(config, signing.handle, {
+      dispatcher: upstream.operatorDispatcher,
+      onProblem: (message) => logger.error(message),
+      onRecovery: (message) => logger.info(message),
+    }),
     mayExplain: explainBudget(config.tls.explainDenials),
   };
 }

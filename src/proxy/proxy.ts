@@ -15,7 +15,10 @@ import type { SecretHandle } from "../sources/types.ts";
 import { LeafStore } from "../tls/leaf.ts";
 import { upstreamContext } from "../tls/roots.ts";
 import { Upstream, upstreamOptions } from "../upstream/index.ts";
+import { Findings } from "../findings/findings.ts";
+import { KnownValues } from "../findings/known-values.ts";
 import { startDns } from "./dns.ts";
+import { learnValues } from "./findings.ts";
 import { listenerContext } from "./listener-context.ts";
 import type { ProxyOptions } from "./options.ts";
 import { ownPlaceholders, warnOfExposures } from "./exposure-checks.ts";
@@ -43,6 +46,9 @@ export interface Reloaded {
   readonly restart: readonly string[];
 }
 
+/** How long findings that wait for their receiver may take when nothing comes after them. */
+const webhookFlushMs = 2000;
+
 /** A running proxy. */
 export class Proxy {
   readonly addresses: BoundAddresses;
@@ -56,6 +62,7 @@ export class Proxy {
   readonly #listeners: readonly Listener[];
   readonly #dns: DnsServer | undefined;
   readonly #mints: MintCounts;
+  readonly #findings: Findings;
   readonly #holder: { policy: Policy };
   #sourcesChecked = false;
 
@@ -71,6 +78,7 @@ export class Proxy {
     listeners: readonly Listener[];
     dns: DnsServer | undefined;
     mints: MintCounts;
+    findings: Findings;
     holder: { policy: Policy };
   }) {
     this.addresses = parts.addresses;
@@ -84,6 +92,7 @@ export class Proxy {
     this.#listeners = parts.listeners;
     this.#dns = parts.dns;
     this.#mints = parts.mints;
+    this.#findings = parts.findings;
     this.#holder = parts.holder;
   }
 
@@ -110,6 +119,7 @@ export class Proxy {
         (authority, certificate) => holder.policy.identities.identityOf?.(authority, certificate),
       ),
     );
+    const known = new KnownValues();
     const mints = new MintCounts();
     const policyOptions: PolicyOptions = {
       env,
@@ -117,6 +127,7 @@ export class Proxy {
       upstream,
       authenticate: options.authenticate,
       deadlines: new Deadlines(),
+      known,
       minted: (mechanism, ok) => mints.add(mechanism, ok),
       custody: options.custody,
     };
@@ -126,7 +137,15 @@ export class Proxy {
     options.onHosts?.(holder.policy.hosts);
     const audit = await orClose(upstream, () => options.audit ?? openAudit(config, options));
     const policy = () => holder.policy;
-    const context = listenerContext({ options, audit, leaves, connections, upstream, policy });
+    const findings = new Findings(known, {
+      audit,
+      watch: () => holder.policy.watch,
+      post(record) {
+        holder.policy.webhook?.post(record);
+        options.onFinding?.(record);
+      },
+    });
+    const context = listenerContext({ options, audit, leaves, connections, upstream, policy, findings });
     const addresses: { http?: string; https?: string; tunnel?: string; dns?: string } = {};
     let dns: DnsServer | undefined;
     try {
@@ -166,6 +185,7 @@ export class Proxy {
       listeners,
       dns,
       mints,
+      findings,
       holder,
     });
     await proxy.#checkSources();
@@ -204,9 +224,10 @@ export class Proxy {
     this.#options.onHosts?.(policy.hosts);
     old.pipeline.retire();
     old.sources.close();
+    void old.webhook?.close(webhookFlushMs);
     // Reads the credentials now, rather than when a request waits for them.
     void policy.sources.check().then(() => {
-      warnOfExposures(policy.pipeline.transforms, this.#options.logger);
+      this.#learn(policy);
       return policy.identities.check();
     });
     const restart = keysForRestart(this.#started, config);
@@ -229,6 +250,8 @@ export class Proxy {
       dns: this.#dns?.stats,
       sources: this.#holder.policy.sources.status(),
       mints: this.#mints.list(),
+      findings: this.#findings.counts,
+      findingPosts: this.#holder.policy.webhook?.stats,
     };
   }
 
@@ -250,6 +273,7 @@ export class Proxy {
     for (const listener of this.#listeners) listener.close();
     const cut = await this.#connections.drain(timeoutMs);
     if (cut > 0) this.#options.logger.warn("connections cut at the end of the drain", { connections: cut });
+    await this.#holder.policy.webhook?.close(webhookFlushMs);
     await this.#upstream.close();
     this.#holder.policy.pipeline.retire();
     this.#holder.policy.sources.close();
@@ -262,11 +286,17 @@ export class Proxy {
     this.#audit.flushSync();
   }
 
+  /** Takes in what the sources of a policy gave. */
+  #learn({ pipeline }: Policy): void {
+    warnOfExposures(pipeline.transforms, this.#options.logger);
+    learnValues(pipeline.transforms, this.#findings.known);
+  }
+
   async #checkSources(): Promise<void> {
     // The cache has a warning for each that fails.
     const check = this.#holder.policy.sources.check().then((failures) => {
       this.#sourcesChecked = true;
-      warnOfExposures(this.transforms, this.#options.logger);
+      this.#learn(this.#holder.policy);
       void this.#holder.policy.identities.check();
       return failures;
     });

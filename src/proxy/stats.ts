@@ -1,3 +1,5 @@
+import type { FindingCount } from "../findings/findings.ts";
+import type { WebhookStats } from "../findings/webhook.ts";
 import type { DnsStats } from "../listeners/dns/server.ts";
 import type { SourceStatus } from "../sources/registry.ts";
 import type { UpstreamStats } from "../upstream/index.ts";
@@ -18,6 +20,9 @@ export interface ProxyStats {
   readonly dns: Readonly<DnsStats> | undefined;
   readonly sources: readonly SourceStatus[];
   readonly mints: readonly MintStatus[];
+  readonly findings: readonly FindingCount[];
+  /** Findings that were posted; absent where nobody wants them. */
+  readonly findingPosts: WebhookStats | undefined;
 }
 
 /** What one mechanism minted. */

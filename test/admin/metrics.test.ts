@@ -23,6 +23,11 @@ const stats: ProxyStats = {
     { ...source, name: "UNREAD", state: "unread", ageMs: undefined, reads: 0, failures: 0 },
   ],
   mints: [{ mechanism: "oauth_token", minted: 4, failed: 2, healthy: false }],
+  findings: [
+    { kind: "placeholder_wrong_host", action: "blocked", count: 3 },
+    { kind: "credential_in_response", action: "scrubbed", count: 8 },
+  ],
+  findingPosts: { sent: 5, failed: 1, dropped: 2, waiting: 4 },
   dns: { queries: 20, forwarded: 5, failed: 1, refused: 2, limited: 3, malformed: 4 },
 };
 

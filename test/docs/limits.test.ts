@@ -137,6 +137,13 @@ const constants: Readonly<Record<string, readonly [constant: string, unit: strin
   "Resolvers asked one question": ["maxServers", ""],
   "CNAME records of `dns.records` that are followed": ["maxAliases", ""],
   "Audit records a second of refused names": ["maxRefusalRecords", ""],
+  "Credentials whose real values are looked for in requests": ["maxCredentials", ""],
+  "Findings told apart in one request": ["maxHits", ""],
+  "Findings remembered, to fold those that come again": ["maxFolded", ""],
+  "Tokens whose address is remembered": ["maxTokens", ""],
+  "Addresses of one token": ["maxAddresses", ""],
+  "Findings waiting for the webhook": ["maxWaiting", ""],
+  "An answer of the webhook": ["maxAnswer", "kB"],
   "Audit records waiting to be written": ["maxWaiting", "MiB"],
 };
 

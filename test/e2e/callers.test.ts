@@ -31,7 +31,7 @@ const crowd = Array.from({ length: 200 }, (_, index) => ({
 
 const entry = (variable: string, proxyValue: string, rule: object) => ({
   source: { type: "env", var: variable },
-  replace: { proxy_value: proxyValue, match_headers: ["Authorization", "X-Api-Key"] },
+  replace: { proxy_value: proxyValue, match_headers: ["Authorization", "X-Api-Key"], on_misuse: "report" },
   rules: [rule],
 });
 

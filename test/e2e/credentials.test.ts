@@ -23,7 +23,7 @@ const world = await openWorld({
       transforms: [
         allowlist(["*.e2e.test:*", { host: "other.e2e.test:*" }]),
         secrets([
-          swap("E2E_KEY", placeholder, [`api.e2e.test:${securePort}`]),
+          swap("E2E_KEY", placeholder, [`api.e2e.test:${securePort}`], { on_misuse: "report" }),
           { source: env("E2E_WIDE"), replace: replace("ph-wide"), rules: api },
           { source: env("E2E_LONG"), replace: replace("ph-wide-and-long"), rules: api },
           { source: env("E2E_MISSING"), replace: replace("ph-missing", headers), rules: api },

@@ -167,6 +167,8 @@ function buildReplace(
     path: config.match_path === true,
     body: config.match_body === true,
     require: config.require === true,
+    onMisuse: config.on_misuse,
+    maxOccurrences: config.max_occurrences,
     prepare: oncePerSecret((secret) => swapped(secret, bytes, common.exposure)),
   };
 }

@@ -46,6 +46,10 @@ export interface ReplaceEntry extends EntryBase {
   readonly body: boolean;
   /** Refuses a request without the placeholder. */
   readonly require: boolean;
+  /** What happens where the placeholder stands in other places; `undefined` leaves it to the place. */
+  readonly onMisuse: "block" | "report" | undefined;
+  /** How often it may stand in these; `undefined` for what is usual. */
+  readonly maxOccurrences: number | undefined;
   readonly prepare: (secret: Secret) => Prepared;
 }
 

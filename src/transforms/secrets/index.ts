@@ -4,13 +4,14 @@ import type {
   BuildContext,
   Exchange,
   ExposedSecret,
+  PlaceholderUse,
   Transform,
   TransformKind,
   Verdict,
 } from "../../pipeline/types.ts";
 import { attachCredentials } from "./attach.ts";
 import { buildEntry } from "./build.ts";
-import type { Entry } from "./entry.ts";
+import type { Entry, ReplaceEntry } from "./entry.ts";
 import { explainEntries } from "./explain.ts";
 import { secretsSchema } from "./schema.ts";
 import { warnAboutEntries } from "./warnings.ts";
@@ -44,6 +45,7 @@ function secretsTransform(entries: readonly Entry[]): Transform {
     credentialRules: entries.map((entry) => entry.rules),
     secrets: entries.map((entry) => entry.handle),
     exposes: entries.filter(({ exposure }) => exposure.mode !== "off").map(exposedSource),
+    placeholders: entries.filter((entry) => entry.kind === "replace").map(placeholderUse),
     onRequest(exchange) {
       const candidates = entriesFor(exchange.authority);
       if (candidates.length === 0) return undefined;
@@ -52,6 +54,21 @@ function secretsTransform(entries: readonly Entry[]): Transform {
       return matching.length === 0 ? undefined : apply(exchange, matching);
     },
     explain: (exchange) => explainEntries(exchange, entries),
+  };
+}
+
+function placeholderUse(entry: ReplaceEntry): PlaceholderUse {
+  const { handle, placeholder, rules, headers, query, path, body, onMisuse, maxOccurrences } = entry;
+  return {
+    secret: handle.name,
+    placeholder,
+    rules,
+    inHeader: (key) => headers?.match(key) !== undefined,
+    inQuery: query,
+    inPath: path,
+    inBody: body,
+    onMisuse,
+    maxOccurrences,
   };
 }
 

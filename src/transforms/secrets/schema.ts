@@ -38,6 +38,21 @@ const replaceSchema = z
     match_path: z.boolean().optional().describe("Searches the path."),
     match_query: z.boolean().optional().describe("Searches the values of the query."),
     require: z.boolean().optional().describe("Refuses requests without the placeholder."),
+    on_misuse: z
+      .enum(["block", "report"])
+      .optional()
+      .describe(
+        "What happens to a request with the placeholder for another host, in another place or too often. If absent, a mention in " +
+          "a body is reported and everything else blocked.",
+      ),
+    max_occurrences: z
+      .int()
+      .min(1)
+      .max(1000)
+      .optional()
+      .describe(
+        "How often the placeholder may stand in places that are searched: if absent, once in the headers, the path and the query each, and 4 times in a body.",
+      ),
   })
   .describe("Swaps a placeholder that the workload sends.");
 

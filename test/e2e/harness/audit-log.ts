@@ -38,10 +38,31 @@ export interface AuditLine {
   readonly request_transforms?: readonly TraceLine[];
 }
 
+/** A finding; `docs/findings.md` has the fields. */
+export interface FindingLine {
+  readonly level: string;
+  readonly msg: "finding";
+  readonly finding: {
+    readonly kind: string;
+    readonly action: string;
+    readonly secret?: string;
+    readonly where: string;
+    readonly count: number;
+    readonly repeated?: number;
+    readonly host: string;
+    readonly method: string;
+    readonly remote_addr: string;
+    readonly caller?: string;
+    readonly request_id: string;
+  };
+}
+
 export class AuditLog {
   readonly file: string;
   /** Every record, unless they are only counted. */
   readonly lines: AuditLine[] = [];
+  /** Findings, which are of exchanges that have records too. */
+  readonly findings: FindingLine["finding"][] = [];
   readonly #remember: boolean;
   readonly #hear: (chunk: Uint8Array) => void;
   readonly #expected = new Map<string, number>();
@@ -71,7 +92,7 @@ export class AuditLog {
       this.#hear(buffer.subarray(0, count));
       const parts = (this.#rest + buffer.toString("utf8", 0, count)).split("\n");
       this.#rest = parts.pop() ?? "";
-      for (const part of parts) this.#take(JSON.parse(part) as AuditLine);
+      for (const part of parts) this.#take(JSON.parse(part) as AuditLine | FindingLine);
     }
     closeSync(file);
     return this.lines;
@@ -92,6 +113,18 @@ export class AuditLog {
   /** Says how many records a connection is to have had in the end. */
   expect(remote: string, count: number): void {
     this.#expected.set(remote, count);
+  }
+
+  /** The findings of one client connection, once there are `count`. */
+  async findingsOf(
+    client: { readonly remote: string },
+    count = 1,
+  ): Promise<readonly FindingLine["finding"][]> {
+    return eventually(`${count} findings of ${client.remote}`, () => {
+      this.read();
+      const own = this.findings.filter(({ remote_addr: remote }) => remote === client.remote);
+      return own.length >= count && own;
+    });
   }
 
   /** Record number `count` of a connection, which has none after it. */
@@ -118,7 +151,11 @@ export class AuditLog {
     return this.#total;
   }
 
-  #take(line: AuditLine): void {
+  #take(line: AuditLine | FindingLine): void {
+    if (line.msg === "finding") {
+      this.findings.push(line.finding);
+      return;
+    }
     const { remote_addr: remote, request_id: id } = line.audit;
     this.#counts.set(remote, (this.#counts.get(remote) ?? 0) + 1);
     this.#ids.add(id);

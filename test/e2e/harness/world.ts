@@ -220,10 +220,15 @@ export function secrets(entries: readonly object[]): object {
 }
 
 /** An entry that swaps a placeholder in Authorization and X-Api-Key for a variable of the proxy. */
-export function swap(variable: string, proxyValue: string, hosts: readonly string[]): object {
+export function swap(
+  variable: string,
+  proxyValue: string,
+  hosts: readonly string[],
+  more: object = {},
+): object {
   return {
     source: { type: "env", var: variable },
-    replace: { proxy_value: proxyValue, match_headers: ["Authorization", "X-Api-Key"] },
+    replace: { proxy_value: proxyValue, match_headers: ["Authorization", "X-Api-Key"], ...more },
     rules: hosts.map((host) => ({ host })),
   };
 }

@@ -52,7 +52,7 @@ export async function run(random: Random): Promise<void> {
       close() {},
     },
     rate: { take: () => true },
-    audit: { write() {}, healthy: true, reopen() {}, close: async () => {} },
+    audit: { write() {}, writeFinding() {}, healthy: true, reopen() {}, close: async () => {} },
     nextId: () => "id",
     warn() {},
     debug() {},

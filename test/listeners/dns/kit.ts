@@ -48,6 +48,7 @@ export async function start(
       pipeline: () => pipeline,
       audit: {
         write: (record) => void records.push(record),
+        writeFinding() {},
         healthy: true,
         reopen() {},
         close: async () => {},

@@ -1,0 +1,41 @@
+import type { Exposed } from "../scrub/forms.ts";
+
+/** Credentials that are looked for in requests; beyond that the one whose value changed longest ago goes. */
+const maxCredentials = 256;
+/** The value of one credential before the last is still a credential for a while. */
+const valuesPerCredential = 2;
+
+/** The real values this proxy has read or minted: none of them has any business in what a workload sends. */
+export class KnownValues {
+  /** By credential, and by the part of it that stands alone; oldest first. */
+  readonly #values = new Map<string, readonly Exposed[]>();
+  /** Told apart by identity: mechanisms give one object until the value changes. */
+  readonly #seen = new WeakSet<Exposed>();
+  #version = 0;
+
+  /** Another number once something changed. */
+  get version(): number {
+    return this.#version;
+  }
+
+  get values(): readonly Exposed[] {
+    return [...this.#values.values()].flat();
+  }
+
+  learn(exposed: Exposed): void {
+    if (this.#seen.has(exposed)) return;
+    // What is made for one exchange, such as a signature, is worth nothing to the next.
+    if (exposed.once === true) return;
+    this.#seen.add(exposed);
+    const key = `${exposed.name} ${exposed.part ?? ""}`;
+    const known = this.#values.get(key) ?? [];
+    if (known.some(({ value }) => value === exposed.value)) return;
+    this.#values.delete(key);
+    this.#values.set(key, [...known, exposed].slice(-valuesPerCredential));
+    for (const oldest of this.#values.keys()) {
+      if (this.#values.size <= maxCredentials) break;
+      this.#values.delete(oldest);
+    }
+    this.#version++;
+  }
+}
