@@ -170,7 +170,7 @@ function readEntries(
 /** A vault that nobody named is most likely not the one that is meant. */
 function assumedVault(tools: ToolsConfig | undefined): Issue | undefined {
   if (tools === undefined || tools.source === "env" || tools.givenBy.vault !== undefined) return undefined;
-  const message = `is not set, nor is tools.vault: items are looked for in the vault ${JSON.stringify(tools.vault)}`;
+  const message = `neither OP_VAULT nor tools.vault is set: items are looked for in the vault ${JSON.stringify(tools.vault)}`;
   return { severity: "warning", file: "OP_VAULT", line: 0, column: 0, path: [], message };
 }
 

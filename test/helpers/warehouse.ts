@@ -27,28 +27,42 @@ export async function startWarehouse(): Promise<Warehouse> {
     request.resume();
     response.end("42 rows\n");
   });
+  warehouse.listen(0, "127.0.0.1");
+  await once(warehouse, "listening");
+  const network = await startNetwork((warehouse.address() as AddressInfo).port);
+  return {
+    rootPem: ca.certPem,
+    network: network.url,
+    seen,
+    close() {
+      network.close();
+      warehouse.closeAllConnections();
+      warehouse.close();
+    },
+  };
+}
+
+/** A forward proxy behind which every host, at every port, is one port of this machine. */
+export async function startNetwork(port: number): Promise<{ readonly url: string; close(): void }> {
   const network = createForwardProxy();
+  const tunnels = new Set<{ destroy(): void }>();
   network.on("connect", (_, socket) => {
-    const onward = connect((warehouse.address() as AddressInfo).port, "127.0.0.1", () => {
+    tunnels.add(socket);
+    const onward = connect(port, "127.0.0.1", () => {
       socket.write("HTTP/1.1 200 OK\r\n\r\n");
       onward.pipe(socket).pipe(onward);
     });
     for (const end of [onward, socket]) end.on("error", () => end.destroy());
     onward.on("close", () => socket.destroy());
   });
-  for (const server of [warehouse, network]) {
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-  }
+  network.listen(0, "127.0.0.1");
+  await once(network, "listening");
   return {
-    rootPem: ca.certPem,
-    network: `http://127.0.0.1:${(network.address() as AddressInfo).port}`,
-    seen,
+    url: `http://127.0.0.1:${(network.address() as AddressInfo).port}`,
     close() {
-      for (const server of [warehouse, network]) {
-        server.closeAllConnections();
-        server.close();
-      }
+      for (const tunnel of tunnels) tunnel.destroy();
+      network.closeAllConnections();
+      network.close();
     },
   };
 }
