@@ -15,7 +15,8 @@ RUN node scripts/build.ts \
   && mkdir -p /image/opt /image/usr/bin /image/usr/lib /image/usr/local/bin \
   && mv dist /image/opt/sallyport \
   && mv node_modules /image/opt/sallyport/ \
-  && cp /usr/local/bin/node /image/usr/local/bin/ \
+  # Executable and not readable: nobody but root can look into its processes, and they leave no core dump.
+  && install --mode 0711 /usr/local/bin/node /image/usr/local/bin/ \
   # The one library of node's that the base below does not have.
   && ldd /usr/local/bin/node | awk '/libatomic/ { print $3 }' \
     | xargs --no-run-if-empty cp --dereference --target-directory /image/usr/lib \

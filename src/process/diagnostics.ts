@@ -3,7 +3,7 @@
 /** Options of node that do, each with what it does. */
 const revealing: readonly (readonly [RegExp, string])[] = [
   [/^--inspect(-brk|-wait)?(?==|$)/, "opens node's inspector"],
-  [/^--heapsnapshot-(signal|near-heap-limit)(?==|$)/, "writes the whole heap into a file"],
+  [/^--heapsnapshot-(signal|near-heap-limit(?!=0$))(?==|$)/, "writes the whole heap into a file"],
   [/^--(tls-keylog|trace-tls)(?==|$)/, "writes down what decrypts TLS"],
   [/^--abort-on-uncaught-exception$/, "leaves a core dump after an error"],
 ];

@@ -3,6 +3,7 @@
 import { closeSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
 
 const environ = "/proc/self/environ";
+const memoryFile = "/proc/self/mem";
 
 /** Fields of /proc/PID/stat, counted from the one after the name in parentheses (proc(5): 50 and 51). */
 const envStart = 47;
@@ -20,7 +21,7 @@ export function eraseInitialEnvironment(): void {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const start = Number(fields[envStart]);
   const length = Number(fields[envEnd]) - start;
-  const memory = openSync("/proc/self/mem", "r+");
+  const memory = openSync(memoryFile, "r+");
   try {
     const found = Buffer.alloc(shown.length);
     const certain = length === shown.length && readSync(memory, found, 0, length, start) === length;
@@ -30,6 +31,8 @@ export function eraseInitialEnvironment(): void {
     writeSync(memory, Buffer.alloc(length), 0, length, start);
   } finally {
     closeSync(memory);
+    // Under --permission: code that may write there may do anything.
+    process.permission?.drop?.("fs.write", memoryFile);
   }
   if (readFileSync(environ).some((byte) => byte !== 0)) throw new Error("it could not be overwritten");
 }

@@ -9,8 +9,8 @@ export function isVisible(): boolean {
   try {
     // Owned by root where it is hidden; to root everything is visible.
     return statSync("/proc/self/mem").uid === process.geteuid?.();
-  } catch {
-    return process.platform !== "linux"; // no /proc, nothing to look at
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ENOENT"; // without /proc there is nothing to look at
   }
 }
 

@@ -55,6 +55,10 @@ test("L2: runs as a numbered user that is not root, the one of the chart", () =>
   );
 });
 
+test("attack 50: node can be executed and not read, so that its processes cannot be looked into", () => {
+  assert.match(text, /install --mode 0711 \/usr\/local\/bin\/node \/image\/usr\/local\/bin\/ /);
+});
+
 test("starts, and asks for its health, without a shell", () => {
   assert.deepEqual(JSON.parse(only("ENTRYPOINT")), ["/usr/local/bin/node", "/opt/sallyport/main.js"]);
   assert.deepEqual(JSON.parse(only("CMD")), ["start", "--config", "/etc/sallyport/proxy.yaml"]);

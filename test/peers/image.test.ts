@@ -114,6 +114,16 @@ test("L2: starts without a shell, on a read-only root, as a user that is not roo
   assert.match(run("unshare", inside("/usr/local/bin/node", "-e", script)).stdout, /^65532 E(?:ROFS|ACCES)$/);
 });
 
+test("attack 50: a process of it cannot be looked into by others of its user", { skip }, () => {
+  // Once it is hidden, its files in /proc are root's.
+  const script = "console.log(require('fs').statSync('/proc/self/mem').uid)";
+  const mount = 'mount -t proc proc "$0/proc"';
+  const command = inside("/usr/local/bin/node", "-e", script);
+  mkdirSync(join(image, "proc"), { recursive: true });
+  const withProc = command.map((part) => part.replace(" && exec ", ` && ${mount} && exec `));
+  assert.equal(run("unshare", withProc).stdout, "0\n");
+});
+
 test("the command is there by its name, and env prints the environment (V1)", { skip }, () => {
   const sallyport = spawnSync("unshare", inside("/usr/local/bin/sallyport", "version"), {
     encoding: "utf8",

@@ -27,7 +27,7 @@ function runScript(script: string, env: NodeJS.ProcessEnv = {}, options: readonl
 }
 
 describe("on Linux", { skip: process.platform === "linux" ? false : "these are files of Linux" }, () => {
-  test("the environment it was started with is gone, and its variables are still there for it and its children", () => {
+  test("I14: the environment it was started with is gone, and its variables are still there for it and its children", () => {
     const { stdout, stderr } = runScript(
       `import { eraseInitialEnvironment } from ${source("initial-environment")};
       import { spawnSync } from "node:child_process";
@@ -45,7 +45,7 @@ describe("on Linux", { skip: process.platform === "linux" ? false : "these are f
     assert.deepEqual(JSON.parse(stdout), [true, true, credential, "", folder], stderr);
   });
 
-  test("a core dump holds nothing of it, and those of its children are as they were", () => {
+  test("I14 attack 50: a core dump holds nothing of it, and those of its children are as they were", () => {
     const { stdout, stderr } = runScript(
       `import { emptyCoreDumps, withCoreDumps } from ${source("core-dump")};
       import { spawnSync } from "node:child_process";
@@ -86,7 +86,7 @@ describe("on Linux", { skip: process.platform === "linux" ? false : "these are f
   });
 });
 
-describe("refuses to hold credentials", () => {
+describe("I14 attack 50: refuses to hold credentials", () => {
   for (const [where, execArgv, env, inspectorUrl, expected] of [
     [
       "under --inspect",
@@ -133,7 +133,13 @@ describe("refuses to hold credentials", () => {
   }
 
   test("but not for options that show nothing", () => {
-    const execArgv = ["--max-old-space-size=512", "--disable-sigusr1", "--permission", "--inspect-port=0"];
+    const execArgv = [
+      "--max-old-space-size=512",
+      "--disable-sigusr1",
+      "--permission",
+      "--inspect-port=0",
+      "--heapsnapshot-near-heap-limit=0",
+    ];
     const env = { NODE_OPTIONS: "--require=./inspect.js --cpu-prof", NODE_DEBUG: "" };
     assert.equal(revealingOption({ execArgv, env, inspectorUrl: undefined }), undefined);
   });

@@ -50,6 +50,8 @@ export interface StartOptions {
   readonly file?: string;
   /** Arguments of `start` besides `--config`. */
   readonly args?: readonly string[];
+  /** A program and its arguments that become the proxy, whose command follows them: a shell that sets a limit first. */
+  readonly under?: readonly string[];
   /** Variables besides those any program needs. */
   readonly env?: Record<string, string>;
   readonly canary: Canary;
@@ -59,13 +61,18 @@ export interface StartOptions {
 
 /** Starts it and waits until it listens. */
 export async function startSallyport(options: StartOptions): Promise<Sallyport> {
-  const { folder, config, env = {}, args = [], canary, remember } = options;
+  const { folder, config, env = {}, args = [], under = [], canary, remember } = options;
   mkdirSync(folder, { recursive: true });
   const configFile = options.file ?? join(folder, "proxy.yaml");
   if (options.file === undefined) writeFileSync(configFile, JSON.stringify(config));
   const audit = new AuditLog((config as { audit: { file: string } }).audit.file, canary, remember);
-  const child = spawn(process.execPath, [main, "start", "--config", configFile, ...args], {
-    env: { ...systemEnv(), ...env },
+  // What it writes without having been told where is found there: reports, snapshots, core dumps, temporary files.
+  const strayFiles = join(folder, "stray");
+  mkdirSync(strayFiles, { recursive: true });
+  const command = [...under, process.execPath, main, "start", "--config", configFile, ...args];
+  const child = spawn(command[0] as string, command.slice(1), {
+    env: { ...systemEnv(), TMPDIR: strayFiles, ...env },
+    cwd: strayFiles,
     stdio: ["ignore", "pipe", "pipe"],
   });
   const forget = killWithUs(child);
@@ -93,8 +100,11 @@ export async function startSallyport(options: StartOptions): Promise<Sallyport> 
     throw error;
   }
 
+  const pid = child.pid as number;
+  canary.searchProcess(pid);
+
   return {
-    pid: child.pid as number,
+    pid,
     addresses: addressesIn(log),
     log,
     audit,
@@ -104,11 +114,13 @@ export async function startSallyport(options: StartOptions): Promise<Sallyport> 
       eventually(`log line: ${msg}`, () => log.slice(after).find((one) => one.msg === msg)),
     signal: (signal) => void child.kill(signal),
     async stop() {
+      if (!over) canary.searchProcess(pid);
       child.kill("SIGTERM");
       const code = await within("sallyport stops", exited, 15_000);
       if (code !== 0) throw new Error(`sallyport ended with ${code}:\n${diagnosis()}`);
       if (stray.length > 0) throw new Error(`not a line of the log: ${stray.join("\n")}`);
       audit.check();
+      canary.searchFolder(strayFiles);
     },
     async kill() {
       child.kill("SIGKILL");
