@@ -1,7 +1,7 @@
 import { hash, randomBytes } from "node:crypto";
 import type { Headers } from "./headers.ts";
 import { fieldHasToken, switchesTo } from "./hop-by-hop.ts";
-import type { RequestHead } from "./message.ts";
+import type { RequestHead, ResponseHead } from "./message.ts";
 
 /** A request that asks to speak WebSocket (RFC 6455 section 4.1, RFC 8441 over HTTP/2). */
 export interface Handshake {
@@ -65,6 +65,27 @@ export function writeAcceptance(headers: Headers, clientVersion: number): void {
     return;
   }
   for (const name of ["sec-websocket-accept", "content-length", "transfer-encoding"]) headers.delete(name);
+}
+
+/** The fields of a handshake as those of an extended CONNECT, which has no use for some (RFC 8441 section 5). */
+export function connectFields(handshake: Headers): Headers {
+  const headers = handshake.clone();
+  for (const name of ["upgrade", "connection", "sec-websocket-key"]) headers.delete(name);
+  return headers;
+}
+
+/**
+ * A 2xx to an extended CONNECT, as the 101 that accepts the same handshake: the stream proves what the key would
+ * (RFC 8441 section 5), and content has no place there (RFC 9110 section 9.3.6).
+ * @param handshake fields of the request as HTTP/1.1 has them
+ */
+export function connectAcceptance(head: ResponseHead, handshake: Headers): ResponseHead {
+  const { headers } = head;
+  headers.delete("content-length");
+  headers.append("Upgrade", "websocket");
+  headers.append("Connection", "Upgrade");
+  headers.set("Sec-WebSocket-Accept", acceptFor(handshake.get("sec-websocket-key") ?? ""));
+  return { ...head, status: 101, framing: { kind: "none" } };
 }
 
 const acceptSuffix = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

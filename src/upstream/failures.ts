@@ -39,6 +39,16 @@ export const failures = {
     return invalid(target, "it switched to another protocol than it was asked to");
   },
 
+  /** It speaks HTTP/2, and takes no extended CONNECT. */
+  noWebSocket({ authority }: UpstreamTarget): UpstreamError {
+    return new UpstreamError({
+      reason: "upgrade_not_supported",
+      leg: "response",
+      status: 502,
+      message: `${authority.text} speaks only HTTP/2, and takes no WebSockets over it (RFC 8441).`,
+    });
+  },
+
   tooManyInterim(target: UpstreamTarget): UpstreamError {
     return invalid(target, "it sent one interim response after the other");
   },

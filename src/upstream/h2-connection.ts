@@ -34,6 +34,8 @@ export class H2Connection implements Timed {
   /** What broke the socket. */
   error: Error | undefined;
   readonly #options: H2ConnectionOptions;
+  /** WebSockets that wait for the server to say whether it takes them. */
+  readonly #unsettled = new Set<H2Leg>();
 
   constructor({ socket, address, tls }: Dialed, key: string, options: H2ConnectionOptions) {
     this.key = key;
@@ -42,6 +44,7 @@ export class H2Connection implements Timed {
     this.#options = options;
     const { owner, deadlines, limits } = options;
     this.http = new H2ClientConnection(socket, limits.h1, {
+      onSettings: () => this.#settle((leg) => leg.onSettled()),
       onGoingAway: () => owner.onGoingAway(this),
       onIdle: () => {
         this.deadline = performance.now() + this.timeouts.idleMs;
@@ -49,6 +52,7 @@ export class H2Connection implements Timed {
       },
       onClose: () => {
         deadlines.delete(this);
+        this.#settle((leg) => leg.onCut(neverSent));
         owner.onGone(this);
       },
     });
@@ -81,6 +85,15 @@ export class H2Connection implements Timed {
     this.#options.owner.onRetry(exchange);
   }
 
+  /** Tells a leg once the server's SETTINGS are here. */
+  awaitSettings(leg: H2Leg): void {
+    this.#unsettled.add(leg);
+  }
+
+  forget(leg: H2Leg): void {
+    this.#unsettled.delete(leg);
+  }
+
   /** Takes no more exchanges, and closes when those on it have ended. */
   retire(): void {
     this.http.retire();
@@ -94,4 +107,12 @@ export class H2Connection implements Timed {
   onDeadline(): void {
     if (this.idle) this.retire();
   }
+
+  #settle(tell: (leg: H2Leg) => void): void {
+    const legs = [...this.#unsettled];
+    this.#unsettled.clear();
+    for (const leg of legs) tell(leg);
+  }
 }
+
+const neverSent = { code: undefined, unprocessed: true, message: "the connection was closed" };

@@ -2,7 +2,10 @@ import type { Deadlines, Timed } from "../http/h1/deadlines.ts";
 import { codes, malformed } from "../http/h2/errors.ts";
 import { type FieldList, responseHead, trailerFields } from "../http/h2/fields.ts";
 import type { Stream, StreamEnd, StreamOwner } from "../http/h2/stream.ts";
+import { StreamChannel } from "../http/h2/stream-channel.ts";
 import type { Headers } from "../http/headers.ts";
+import type { ResponseHead } from "../http/message.ts";
+import { connectAcceptance, connectFields } from "../http/websocket.ts";
 import type { ClientExchange } from "./exchange.ts";
 import { failures } from "./failures.ts";
 import type { H2Connection } from "./h2-connection.ts";
@@ -38,18 +41,39 @@ export class H2Leg implements Leg, StreamOwner, Timed {
   }
 
   sendHead({ request, target }: ClientExchange, end: boolean): void {
-    const { method, headers, framing, credentials } = request;
+    const { method, headers, framing, credentials, upgrade } = request;
+    const { http, received } = this.#connection;
+    this.#receivedBefore = received;
+    this.#deadlines.add(this);
+    if (upgrade !== undefined && http.takesConnect !== true) {
+      if (http.takesConnect === undefined) this.#connection.awaitSettings(this);
+      else this.#exchange.fail(failures.noWebSocket(target));
+      return;
+    }
     const fields = {
       method,
       scheme: target.scheme,
       target: request.target,
-      headers,
+      headers: upgrade === undefined ? headers : connectFields(headers),
+      protocol: upgrade,
       framing,
       sensitive: credentials,
     };
-    this.#receivedBefore = this.#connection.received;
-    this.#stream = this.#connection.http.request(fields, end, this);
-    this.#deadlines.add(this);
+    this.#stream = http.request(fields, end && upgrade === undefined, this);
+  }
+
+  /** The server has said whether it takes WebSockets. */
+  onSettled(): void {
+    const exchange = this.#exchange;
+    if (!this.#connection.http.free) {
+      this.onCut({ code: undefined, unprocessed: true, message: "the server takes no more streams" });
+      return;
+    }
+    try {
+      this.sendHead(exchange, true);
+    } catch (error) {
+      exchange.fail(failures.unsendable(error));
+    }
   }
 
   sendBody(_exchange: ClientExchange, bytes: Uint8Array): boolean {
@@ -70,7 +94,8 @@ export class H2Leg implements Leg, StreamOwner, Timed {
 
   destroy(): void {
     this.#deadlines.delete(this);
-    this.#stream?.reset(codes.cancel);
+    if (this.#stream === undefined) this.#connection.forget(this);
+    else this.#stream.reset(codes.cancel);
   }
 
   onDeadline(): void {
@@ -86,10 +111,19 @@ export class H2Leg implements Leg, StreamOwner, Timed {
       this.#complete(trailerFields(list, false));
       return;
     }
-    const head = responseHead(list, end, this.#exchange.request.method);
+    const { method, upgrade } = this.#exchange.request;
+    const head = responseHead(list, end, upgrade === undefined ? method : "CONNECT");
     if (head.status < 200) {
       this.#exchange.onHead(head);
       return;
+    }
+    if (upgrade !== undefined) {
+      if (head.status < 300) {
+        this.#giveAway(head, end);
+        return;
+      }
+      // What stays HTTP was asked for without a body.
+      this.#stream?.end();
     }
     this.#answered = true;
     if (head.framing.kind === "length") this.#left = head.framing.length;
@@ -133,6 +167,18 @@ export class H2Leg implements Leg, StreamOwner, Timed {
     if (fault === true) exchange.fail(error);
     else if (exchange.onLost(error, this.#answered, unprocessed) === "retry")
       this.#connection.retry(exchange);
+  }
+
+  /** The stream is a tunnel from now on; whoever asked for it learns so as from a 101. */
+  #giveAway(head: ResponseHead, end: boolean): void {
+    const exchange = this.#exchange;
+    const accepted = connectAcceptance(head, exchange.request.headers);
+    exchange.onHead(accepted);
+    if (exchange.switching === undefined) return;
+    this.#deadlines.delete(this);
+    const channel = new StreamChannel(this.#stream as Stream);
+    if (end) channel.onEnd();
+    exchange.onSwitched(accepted, channel);
   }
 
   #complete(trailers: Headers | undefined): void {

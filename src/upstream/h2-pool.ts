@@ -42,9 +42,13 @@ export class H2Pool {
     this.#known.set(origin, spoken);
   }
 
-  /** A connection that takes another exchange now. */
-  take(key: string): H2Connection | undefined {
-    const connection = this.#connections.get(key)?.find(({ http }) => http.free);
+  /**
+   * A connection that takes another exchange now.
+   * @param tunnels the server has said that it takes extended CONNECT
+   */
+  take(key: string, tunnels = false): H2Connection | undefined {
+    const fits = ({ http }: H2Connection) => http.free && (!tunnels || http.takesConnect === true);
+    const connection = this.#connections.get(key)?.find(fits);
     if (connection !== undefined) this.#idle.delete(connection);
     return connection;
   }

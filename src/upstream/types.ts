@@ -36,7 +36,7 @@ export interface UpstreamRequest {
   readonly credentials?: ReadonlySet<string> | undefined;
   /**
    * Protocol that `Upgrade` among the headers asks for, in lower case. A 101 to it is the answer of an upstream that
-   * agrees; it goes out over HTTP/1.1 whatever else the upstream speaks (RFC 9110 section 7.8).
+   * agrees (RFC 9110 section 7.8), or what its answer to an extended CONNECT says in these words (RFC 8441).
    */
   readonly upgrade?: string | undefined;
 }

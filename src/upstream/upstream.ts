@@ -215,12 +215,11 @@ export class Upstream {
   }
 
   #start(exchange: ClientExchange): void {
-    // What becomes another protocol is lost to the pool anyway, and is not for a forward proxy to understand.
+    const key = poolKey(exchange.target, exchange.identity);
     if (exchange.request.upgrade !== undefined) {
-      this.#dialFor(exchange, "stream");
+      this.#startUpgrade(exchange, key);
       return;
     }
-    const key = poolKey(exchange.target, exchange.identity);
     const offersH2 = this.#offersH2(exchange);
     const shared = offersH2 ? this.#h2Pool.take(key) : undefined;
     const connection = shared ?? this.#pool.take(key);
@@ -229,6 +228,20 @@ export class Upstream {
       connection.start(exchange);
     } else if (offersH2) this.#dialShared(exchange, key);
     else this.#dialFor(exchange);
+  }
+
+  /** As browsers do it: a stream of a connection that is there and takes tunnels, else HTTP/1.1 wherever that is spoken. */
+  #startUpgrade(exchange: ClientExchange, key: string): void {
+    const { target, identity } = exchange;
+    const mayShare = this.#http2 !== "off" && target.scheme === "https";
+    const onlyH2 = mayShare && this.#h2Pool.spoken(originKey(target, identity)) === "only h2";
+    const shared = mayShare ? this.#h2Pool.take(key, !onlyH2) : undefined;
+    if (shared !== undefined) {
+      this.#reused++;
+      shared.start(exchange);
+    } else if (onlyH2) this.#dialShared(exchange, key);
+    // What becomes another protocol is lost to the pool anyway, and is not for a forward proxy to understand.
+    else this.#dialFor(exchange, "stream");
   }
 
   /** HTTP/1.1 keeps the casing of names and is what a client of HTTP/1.1 expects to meet, where there is a choice. */
@@ -340,9 +353,9 @@ export class Upstream {
   }
 
   /** An upstream that refuses HTTP/1.1 in the handshake is asked again, once, for HTTP/2 (RFC 7301 section 3.2). */
-  #isOnlyH2({ target, request, identity, over }: ClientExchange, error: unknown): boolean {
+  #isOnlyH2({ target, identity, over }: ClientExchange, error: unknown): boolean {
     const refused = error instanceof UpstreamError && error.detail === noApplicationProtocol;
-    if (!refused || over || this.#http2 === "off" || request.upgrade !== undefined) return false;
+    if (!refused || over || this.#http2 === "off") return false;
     this.#h2Pool.learn(originKey(target, identity), "only h2");
     return true;
   }

@@ -8,6 +8,8 @@ import type { Stream, StreamOwner } from "./stream.ts";
 
 /** Whoever keeps a connection to a server. */
 export interface H2ClientHandler {
+  /** The server's SETTINGS have arrived. */
+  onSettings(): void;
   /** It takes no more requests; those that are on it may still end. */
   onGoingAway(): void;
   /** Nothing is on it. */
@@ -21,6 +23,7 @@ export class H2ClientConnection implements SessionHandler {
   readonly session: Session;
   readonly #handler: H2ClientHandler;
   #goingAway = false;
+  #settled = false;
 
   constructor(socket: Socket, limits: Omit<H2Limits, "maxStreams" | "maxResets">, handler: H2ClientHandler) {
     this.#handler = handler;
@@ -42,6 +45,11 @@ export class H2ClientConnection implements SessionHandler {
     const { session } = this;
     if (this.#goingAway || session.dead || session.lastOwnStream > largest31 - 4) return false;
     return session.streams.size < Math.min(session.peerMaxStreams, maxOwnStreams);
+  }
+
+  /** Whether the server takes extended CONNECT (RFC 8441); `undefined` while its SETTINGS are on their way. */
+  get takesConnect(): boolean | undefined {
+    return this.#settled ? this.session.peerConnectProtocol : undefined;
   }
 
   /** It may take another request later. */
@@ -83,7 +91,10 @@ export class H2ClientConnection implements SessionHandler {
     // Servers open no streams: PUSH_PROMISE is refused.
   }
 
-  onSettings(): void {}
+  onSettings(): void {
+    this.#settled = true;
+    this.#handler.onSettings();
+  }
 
   onGoaway(): void {
     if (!this.#goingAway) {

@@ -183,7 +183,7 @@ function contentLength(headers: Headers): number | undefined {
 
 /**
  * Makes the head of a response (RFC 9113 section 8.3.2).
- * @param method of the request: an answer to HEAD has no body, whatever it announces
+ * @param method of the request: an answer to HEAD, or one that accepts a CONNECT, has no body, whatever it announces
  * @throws {StreamError} for a malformed response
  */
 export function responseHead(list: FieldList, endStream: boolean, method: string): ResponseHead {
@@ -195,7 +195,12 @@ export function responseHead(list: FieldList, endStream: boolean, method: string
   const status = Number(text);
   if (status === 101) throw malformed("101 does not exist in HTTP/2");
   if (status < 200 && endStream) throw malformed("an interim response that ends the stream");
-  const bodiless = status < 200 || status === 204 || status === 304 || method === "HEAD";
+  const bodiless =
+    status < 200 ||
+    status === 204 ||
+    status === 304 ||
+    method === "HEAD" ||
+    (method === "CONNECT" && status < 300);
   return {
     status,
     reason: "",

@@ -33,7 +33,8 @@ export interface StreamOwner {
 /** One stream of a session: what waits to be sent, and what flow control allows either way (RFC 9113 section 5). */
 export class Stream {
   readonly id: number;
-  readonly owner: StreamOwner;
+  /** Whoever has what arrives; a channel once the stream has become one. */
+  owner: StreamOwner;
   readonly #session: Session;
   /** Bytes that the peer is ready to take. */
   sendWindow: number;
