@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { resolve } from "node:path";
 import { z } from "zod";
+import { type FileAccess, isOpenToOthers, modeText } from "../process/file-access.ts";
 import { maxValueBytes } from "./cache.ts";
 import { cacheKeys, text, sourceKind } from "./kind.ts";
 import { SourceError } from "./types.ts";
@@ -20,13 +21,12 @@ export const fileSource = sourceKind({
       name: path,
       identity: JSON.stringify([resolve(path), trim]),
       async fetch() {
-        const { bytes, mode } = await readSmallFile(path);
-        if (!warned && (mode & 0o077) !== 0 && process.platform !== "win32") {
+        const { bytes, access } = await readSmallFile(path);
+        if (!warned && isOpenToOthers(access)) {
           warned = true;
-          const octal = (mode & 0o777).toString(8).padStart(4, "0");
           onWarning(
             path,
-            `other users of this machine can reach secret file "${path}" (mode ${octal}); chmod it to 0600`,
+            `other users of this machine can reach secret file "${path}" (mode ${modeText(access.mode)}); chmod it to 0600`,
           );
         }
         const content = textOf(bytes);
@@ -44,7 +44,7 @@ export const fileSource = sourceKind({
   },
 });
 
-async function readSmallFile(path: string): Promise<{ bytes: Buffer; mode: number }> {
+async function readSmallFile(path: string): Promise<{ bytes: Buffer; access: FileAccess }> {
   let file: FileHandle | undefined;
   try {
     // O_NONBLOCK: opening a named pipe that nobody writes to would hold a thread of the pool for ever.
@@ -67,7 +67,7 @@ async function readSmallFile(path: string): Promise<{ bytes: Buffer; mode: numbe
       if (bytesRead === 0) break;
       length += bytesRead;
     }
-    return { bytes: buffer.subarray(0, length), mode: status.mode };
+    return { bytes: buffer.subarray(0, length), access: status };
   } catch (error) {
     throw error instanceof SourceError
       ? error

@@ -3,6 +3,7 @@ import { createPrivateKey, X509Certificate, type KeyObject } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import * as asn1js from "asn1js";
 import * as pkijs from "pkijs";
+import { isOpenToOthers, modeText } from "../process/file-access.ts";
 import { keyIdentifier, keyUsageBit, oid, signerFor, toPem, type Signer } from "./x509.ts";
 
 const day = 86_400_000;
@@ -54,15 +55,10 @@ export async function loadCa(files: CaFiles): Promise<CertificateAuthority> {
   const certPem = await readPem(files.certPath, certName, "tls.ca_cert");
   const keyPem = await readPem(files.keyPath, keyName, "tls.ca_key");
   const ca = parseCa(certPem, keyPem, { certName, keyName });
-  const { mode } = await stat(files.keyPath);
-  if (process.platform === "win32" || (mode & 0o007) === 0) return ca;
-  const warning = `${keyName} is open to every user of this machine (mode ${modeText(mode)}): run chmod 600 on it`;
+  const access = await stat(files.keyPath);
+  if (!isOpenToOthers(access)) return ca;
+  const warning = `other users of this machine can reach ${keyName} (mode ${modeText(access.mode)}): run chmod 600 on it`;
   return { ...ca, warnings: [...ca.warnings, warning] };
-}
-
-/** Permission bits as chmod takes them: `0600`. */
-export function modeText(mode: number): string {
-  return (mode & 0o777).toString(8).padStart(4, "0");
 }
 
 async function readPem(path: string, name: string, key: string): Promise<string> {

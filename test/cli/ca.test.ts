@@ -135,7 +135,7 @@ describe("ca show", () => {
     const { code, out } = await sallyport("ca", "show", "--cert", join(dir, "ca.crt"));
     assert.equal(code, 0);
     assert.match(out, /mode 0604/);
-    assert.match(out, /open to every user/);
+    assert.match(out, /other users of this machine can reach/);
   });
 
   test("exits 1 and says why when the key is of another certificate, no key or missing", async () => {
