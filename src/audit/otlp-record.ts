@@ -45,6 +45,7 @@ function attributesOf(record: AuditRecord): Record<string, AnyValue> {
     stubbed_by: record.stubbedBy,
     error: record.error,
     tls: record.tls,
+    http: record.http,
     tunnel: record.tunnel && {
       target: record.tunnel.target,
       request_transforms: record.tunnel.traces.map(traceOf),

@@ -26,7 +26,8 @@ export function writeRecord(record: AuditRecord, out: LineBuffer): void {
   number(out, ',"bytes_in":', record.bytesIn);
   number(out, ',"bytes_out":', record.bytesOut);
   optional(out, ',"upstream_addr":', record.upstreamAddress);
-  if (record.tls !== undefined) tlsObject(out, record.tls);
+  if (record.tls !== undefined) legs(out, ',"tls":{', record.tls);
+  if (record.http !== undefined) legs(out, ',"http":{', record.http);
   if (record.reused !== undefined) out.ascii(record.reused ? ',"reused":true' : ',"reused":false');
   optional(out, ',"reason":', record.reason);
   optional(out, ',"caller":', record.caller);
@@ -107,8 +108,13 @@ function annotations(out: LineBuffer, value: Record<string, unknown>): void {
   out.text(printable(json));
 }
 
-function tlsObject(out: LineBuffer, { client, upstream }: NonNullable<AuditRecord["tls"]>): void {
-  out.ascii(',"tls":{');
+/** What holds for the client's connection and for the upstream's. */
+function legs(
+  out: LineBuffer,
+  key: string,
+  { client, upstream }: { client?: string; upstream?: string },
+): void {
+  out.ascii(key);
   if (client !== undefined) field(out, '"client":', client);
   optional(out, client === undefined ? '"upstream":' : ',"upstream":', upstream);
   out.ascii("}");

@@ -32,6 +32,8 @@ export interface AuditRecord {
   /** The upstream connection had carried an exchange before. */
   reused?: boolean;
   tls?: { client?: string; upstream?: string };
+  /** Versions of HTTP: the request's, and the answer's where an upstream gave one. */
+  http?: { client: string; upstream?: string };
   tunnel?: { target: string; traces: readonly Trace[] };
   requestTraces: readonly Trace[];
   responseTraces: readonly Trace[];

@@ -85,12 +85,20 @@ export function exchangeRecord(
       ...(connection?.tls === undefined ? {} : { upstream: connection.tls }),
     };
   }
+  const answered = exchange?.response?.version;
+  record.http = {
+    client: httpVersions[head.version],
+    ...(answered === undefined ? {} : { upstream: httpVersions[answered] }),
+  };
   if (facts.tunnel !== undefined && facts.tunnel.kind !== "sni") {
     record.tunnel = { target: facts.tunnel.authority.text, traces: facts.tunnel.traces };
   }
   if (exchange?.bodyCapture !== undefined) record.bodyCapture = exchange.bodyCapture;
   return record;
 }
+
+/** As RFC 9110 section 2.5 writes them. */
+const httpVersions = { 10: "1.0", 11: "1.1", 20: "2" } as const;
 
 /** The host as clients write it: without the port that the scheme stands for. */
 function hostText({ authority, scheme }: ExchangeState): string {

@@ -52,6 +52,7 @@ const everything: AuditRecord = auditRecord({
   upstreamAddress: "203.0.113.8:443",
   reused: false,
   tls: { client: "TLSv1.3", upstream: "TLSv1.2" },
+  http: { client: "2", upstream: "1.1" },
   rejectedBy: "allowlist",
   stubbedBy: "oauth_token",
   tunnel: {
@@ -116,6 +117,7 @@ for (const [protocol, start] of [
       stubbed_by: "oauth_token",
       error: "connect to 203.0.113.8:443: connection refused",
       tls: { client: "TLSv1.3", upstream: "TLSv1.2" },
+      http: { client: "2", upstream: "1.1" },
       tunnel: {
         target: "api.example.com:443",
         request_transforms: [{ name: "allowlist", action: "allow", duration_ms: 0.5 }],

@@ -1,6 +1,9 @@
 // Client certificates and roots of single hosts, with the real executable and real TLS upstreams.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { createSecureServer, type ServerHttp2Stream } from "node:http2";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import type { TLSSocket } from "node:tls";
@@ -66,7 +69,7 @@ const names = ["mtls.e2e.test", "api.e2e.test", "pair.e2e.test", "missing.e2e.te
 const asking = await started(names);
 const private_ = await started(["company.e2e.test", "api.e2e.test"], company);
 
-async function get(host: string, { port }: Upstream = asking) {
+async function get(host: string, { port }: Pick<Upstream, "port"> = asking) {
   const client = await world.connect(`${host}:${port}`);
   const answer = await client.request("GET", "/");
   client.close();
@@ -109,6 +112,37 @@ test("I4 I14: a key of another certificate is refused, and the log says why at t
 test("I4: a key that cannot be read is refused", async () => {
   const { status, reason } = await get("missing.e2e.test");
   assert.deepEqual([status, reason], [502, "client_certificate_unavailable"]);
+});
+
+test("I10: over HTTP/2 the certificate is shown as well, and a host without one has a connection of its own", async () => {
+  const leaf = makeLeaf(world.upstreamCa, names);
+  const server = createSecureServer({
+    cert: leaf.certPem,
+    key: leaf.keyPem,
+    requestCert: true,
+    rejectUnauthorized: false,
+  });
+  let connections = 0;
+  server.on("session", (session) => {
+    connections++;
+    after(() => session.destroy());
+  });
+  server.on("stream", (stream) => {
+    const shown = (stream.session?.socket as TLSSocket).getPeerCertificate().subject?.CN ?? "none";
+    (stream as ServerHttp2Stream).respond({ ":status": 200 });
+    stream.end(shown);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const shown: string[] = [];
+  for (const host of ["mtls.e2e.test", "api.e2e.test", "mtls.e2e.test", "api.e2e.test"]) {
+    shown.push((await get(host, { port })).body);
+  }
+  assert.deepEqual(shown, ["second.workload", "none", "second.workload", "none"]);
+  assert.equal(connections, 2);
+  assert.equal((await get("missing.e2e.test", { port })).reason, "client_certificate_unavailable");
 });
 
 test("extra roots are trusted for their hosts and no others", async () => {

@@ -138,6 +138,7 @@ test("HTTP/2 to HTTP/1.1: credential, order, repeats and one Host, one cookie", 
     ["1", "2"],
   );
   const record = await proxy.audit.last(client.tls, 2);
+  assert.deepEqual(record.audit.http, { client: "2", upstream: "1.1" });
   assert.deepEqual(
     [record.audit.path, record.audit.status_code, record.audit.action],
     ["/one", 200, "allow"],
@@ -190,7 +191,9 @@ test("HTTP/1.1 to an upstream that speaks only HTTP/2", async () => {
   assert.deepEqual([got.status, got.body.toString(), got.trailers], [200, "from h2", ["x-sum: 1"]]);
   const none = await client.request("GET", "/none");
   assert.deepEqual([none.status, valueOf(none.fields, "content-length"), none.complete], [200, "0", true]);
-  await proxy.audit.of(client, 3);
+  const [tunnel, ...records] = await proxy.audit.of(client, 3);
+  assert.equal(tunnel?.audit.http, undefined);
+  for (const { audit } of records) assert.deepEqual(audit.http, { client: "1.1", upstream: "2" });
 });
 
 test("I3: each stream is decided on by itself, and the refusal can be read", async () => {
@@ -212,7 +215,10 @@ test("I3: each stream is decided on by itself, and the refusal can be read", asy
     ],
   );
   assert.match(answers[1]?.body ?? "", /"sallyport_denied"/);
-  await proxy.audit.of(client.tls, 5);
+  for (const { audit } of (await proxy.audit.of(client.tls, 5)).slice(1)) {
+    const sent = audit.action === "allow" ? { upstream: "1.1" } : {};
+    assert.deepEqual(audit.http, { client: "2", ...sent });
+  }
 });
 
 const fronts: readonly (readonly [string, OutgoingHttpHeaders])[] = [

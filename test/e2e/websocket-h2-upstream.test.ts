@@ -204,6 +204,7 @@ test("attack 28: HTTP/1.1 to an upstream of HTTP/2 alone: one extended CONNECT, 
   assert.deepEqual(await client.reader.rest(), bye);
   const { audit } = await proxy.audit.last(client, 2);
   assert.deepEqual([audit.action, audit.status_code, audit.method], ["allow", 101, "GET"]);
+  assert.deepEqual(audit.http, { client: "1.1", upstream: "2" });
   assert.equal(audit.bytes_out, head.length + shout.length + bye.length);
 });
 

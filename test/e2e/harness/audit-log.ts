@@ -30,6 +30,7 @@ export interface AuditLine {
     readonly reused?: boolean;
     readonly reason?: string;
     readonly tls?: { readonly client?: string; readonly upstream?: string };
+    readonly http?: { readonly client: string; readonly upstream?: string };
     readonly caller?: string;
   };
   readonly tunnel?: { readonly target: string };
