@@ -72,6 +72,7 @@ export const reasons = [
   "audit_unavailable",
   "transform_failed",
   "internal_error",
+  "worker_died",
   "client_disconnected",
   "idle_timeout",
 ] as const;

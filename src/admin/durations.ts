@@ -4,6 +4,12 @@ export const bounds: readonly number[] = [
 ];
 const inMs = bounds.map((seconds) => seconds * 1000);
 
+/** What {@link Durations} counted. */
+export interface DurationCounts {
+  readonly counts: readonly number[];
+  readonly sumMs: number;
+}
+
 /** Durations counted by size. Made for the request path: an observation is a short search and two additions. */
 export class Durations {
   /** How many fell into each bound, and after the last one the rest. */
@@ -15,5 +21,19 @@ export class Durations {
     while (at < inMs.length && milliseconds > (inMs[at] as number)) at++;
     this.counts[at] = (this.counts[at] as number) + 1;
     this.sumMs += milliseconds;
+  }
+
+  /** Adds what was counted elsewhere. */
+  add({ counts, sumMs }: DurationCounts): void {
+    for (const [at, count] of counts.entries()) this.counts[at] = (this.counts[at] ?? 0) + count;
+    this.sumMs += sumMs;
+  }
+
+  /** Everything counted so far, which is forgotten here. */
+  take(): DurationCounts {
+    const taken = { counts: [...this.counts], sumMs: this.sumMs };
+    this.counts.fill(0);
+    this.sumMs = 0;
+    return taken;
   }
 }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Issue } from "../config/issues.ts";
 import { formatIssue } from "../config/issues.ts";
 import type { Config } from "../config/types.ts";
-import type { ProxyStats } from "../proxy/stats.ts";
+import type { ProxyStats, WorkersStatus } from "../proxy/stats.ts";
 import { bearerCheck } from "./bearer.ts";
 import type { Readiness } from "./health.ts";
 import type { Outcome, ReloadHistory } from "./reloader.ts";
@@ -17,6 +17,8 @@ export interface ManagementOptions {
   /** Undefined while the proxy does not serve yet. */
   running(): Running | undefined;
   readiness(): Readiness;
+  /** Brings the counts of other processes up to date. */
+  refresh?(): Promise<void>;
   /** Told of requests without the right key, now and then. */
   readonly onUnauthorized: () => void;
 }
@@ -50,7 +52,7 @@ export function managementRoutes(options: ManagementOptions): Route[] {
   };
   return [
     { path: "/v1/reload", method: "POST", guard, handle: () => reload(options.running()) },
-    { path: "/v1/status", method: "GET", guard, handle: () => json(200, statusOf(options)) },
+    { path: "/v1/status", method: "GET", guard, handle: () => status(options) },
   ];
 }
 
@@ -75,6 +77,11 @@ async function reload(running: Running | undefined): Promise<Reply> {
 
 function issueOf({ file, line, column, path, message }: Issue) {
   return { file, line, column, path, message };
+}
+
+async function status(options: ManagementOptions): Promise<Reply> {
+  await options.refresh?.();
+  return json(200, statusOf(options));
 }
 
 function statusOf(options: ManagementOptions): unknown {
@@ -113,6 +120,7 @@ function statusOf(options: ManagementOptions): unknown {
       failures,
       error: error ?? null,
     })),
+    ...(stats.workers === undefined ? {} : { workers: workersOf(stats.workers) }),
     mints: stats.mints,
     connections: stats.connections,
     upstream: stats.upstream,
@@ -123,6 +131,21 @@ function statusOf(options: ManagementOptions): unknown {
       waiting_bytes: stats.audit.waitingBytes,
       failing: stats.audit.failing,
     },
+  };
+}
+
+function workersOf({ wanted, died, exchangesLost, processes }: WorkersStatus) {
+  return {
+    wanted,
+    died,
+    exchanges_lost: exchangesLost,
+    processes: processes.map(({ pid, startedAt, connections, residentBytes, cpuSeconds }) => ({
+      pid,
+      started_at: time(startedAt),
+      connections,
+      resident_bytes: residentBytes,
+      cpu_seconds: cpuSeconds,
+    })),
   };
 }
 

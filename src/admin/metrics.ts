@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Registry } from "prom-client";
-import type { ProxyStats } from "../proxy/stats.ts";
+import type { ProxyStats, WorkersStatus } from "../proxy/stats.ts";
 import type { DeliveryStats } from "../audit/types.ts";
 import { durationsMetric, family, type Sample } from "./families.ts";
 import type { ReloadHistory } from "./reloader.ts";
@@ -216,6 +216,7 @@ function describeProxy(registry: Registry, stats: () => ProxyStats | undefined):
           ],
   );
 
+  describeWorkers(many);
 
   many("counter", "sallyport_dns_queries_total", "Queries that the DNS server took.", [], ({ dns }) =>
     dns === undefined ? [] : [[{}, dns.queries]],
@@ -226,6 +227,46 @@ function describeProxy(registry: Registry, stats: () => ProxyStats | undefined):
     "Queries that were forwarded, and those that were not answered as asked.",
     ["event"],
     ({ dns }) => (dns === undefined ? [] : dnsEvents.map((event): Sample => [{ event }, dns[event]])),
+  );
+}
+
+/** Of processes that serve, where they are several; this one's own are among the standard metrics. */
+function describeWorkers(
+  many: (
+    type: "counter" | "gauge",
+    name: string,
+    help: string,
+    labels: readonly string[],
+    samples: (stats: ProxyStats) => Sample[],
+  ) => void,
+): void {
+  const one = (
+    type: "counter" | "gauge",
+    name: string,
+    help: string,
+    value: (workers: WorkersStatus) => number,
+  ): void => many(type, name, help, [], ({ workers }) => (workers ? [[{}, value(workers)]] : []));
+  one("gauge", "sallyport_workers", "Processes that serve.", ({ processes }) => processes.length);
+  one(
+    "counter",
+    "sallyport_worker_deaths_total",
+    "Processes that ended without being told to.",
+    ({ died }) => died,
+  );
+  one(
+    "counter",
+    "sallyport_worker_exchanges_lost_total",
+    "Exchanges that ended with the process that served them, as far as is known.",
+    ({ exchangesLost }) => exchangesLost,
+  );
+  one("gauge", "sallyport_workers_resident_bytes", "Memory of all processes that serve.", ({ processes }) =>
+    processes.reduce((bytes, { residentBytes }) => bytes + residentBytes, 0),
+  );
+  one(
+    "gauge",
+    "sallyport_workers_cpu_seconds",
+    "Processor time of the processes that serve now.",
+    ({ processes }) => processes.reduce((seconds, { cpuSeconds }) => seconds + cpuSeconds, 0),
   );
 }
 

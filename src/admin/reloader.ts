@@ -20,7 +20,7 @@ export interface ReloaderOptions {
   /** Reads the configuration as the start did. */
   load(): LoadResult;
   /** @throws {ConfigurationError} when it cannot be run */
-  apply(loaded: LoadResult & { readonly config: Config }): Reloaded;
+  apply(loaded: LoadResult & { readonly config: Config }): Reloaded | Promise<Reloaded>;
   readonly logger: Logger;
   /** The configuration that was started with. */
   readonly started: Config;
@@ -92,15 +92,15 @@ export class Reloader {
     });
   }
 
-  #inTurn<Result>(step: () => Result): Promise<Result> {
+  #inTurn<Result>(step: () => Result | Promise<Result>): Promise<Result> {
     const result = this.#turn.then(step);
     this.#turn = result.catch(() => {});
     return result;
   }
 
-  #try(by: Trigger, loaded: LoadResult): Outcome {
+  async #try(by: Trigger, loaded: LoadResult): Promise<Outcome> {
     const { logger } = this.#options;
-    const outcome = this.#apply(loaded);
+    const outcome = await this.#apply(loaded);
     this.#counts[outcome.kind]++;
     let error = "";
     this.#rejected = undefined;
@@ -120,11 +120,11 @@ export class Reloader {
     return outcome;
   }
 
-  #apply(loaded: LoadResult): Outcome {
+  async #apply(loaded: LoadResult): Promise<Outcome> {
     const { config, issues } = loaded;
     if (config === undefined || hasErrors(issues)) return { kind: "rejected", issues: errorsOf(issues) };
     try {
-      return { kind: "ok", reloaded: this.#options.apply({ ...loaded, config }), warnings: issues };
+      return { kind: "ok", reloaded: await this.#options.apply({ ...loaded, config }), warnings: issues };
     } catch (error) {
       if (error instanceof ConfigurationError) return { kind: "rejected", issues: errorsOf(error.issues) };
       // Name and not text: it may quote what it choked on (I14).

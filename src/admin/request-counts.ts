@@ -2,7 +2,7 @@ import type { AuditRecord } from "../audit/types.ts";
 import { type Host, parseAuthority } from "../http/authority.ts";
 import type { ExchangeState } from "../pipeline/exchange.ts";
 import type { Outcome } from "../proxy/record.ts";
-import { Durations } from "./durations.ts";
+import { type DurationCounts, Durations } from "./durations.ts";
 import { HostClasses, otherHosts } from "./host-classes.ts";
 
 /** Labels for hosts that metrics ever have; patterns that reloads bring beyond it count as `other` (I12). */
@@ -21,6 +21,15 @@ export interface Count {
   readonly verdict: Verdict;
   readonly reason: string;
   count: number;
+}
+
+/** Everything that one process counted, on its way to the one that tells of it. */
+export interface CountsSnapshot {
+  readonly requests: readonly Count[];
+  readonly tunnels: readonly Count[];
+  readonly connections: readonly Count[];
+  readonly total: DurationCounts;
+  readonly upstream: DurationCounts;
 }
 
 /** Counts of one host label. */
@@ -42,7 +51,7 @@ export class RequestCounts {
   readonly upstream = new Durations();
   readonly #requests = new Map<string, HostCounts>();
   readonly #tunnels = new Map<string, HostCounts>();
-  readonly #connections: HostCounts = { label: "", allowed: 0, others: new Map() };
+  #connections: HostCounts = noCounts();
   #classes = new HostClasses([]);
   #remembered = new Map<string, HostCounts>();
 
@@ -66,6 +75,27 @@ export class RequestCounts {
     const isTunnel = record.method !== "";
     const counts = isTunnel ? this.#countsOf(this.#tunnels, this.#labelOf(record.host)) : this.#connections;
     add(counts, record.action, record.reason);
+  }
+
+  /** Everything counted so far, which is forgotten here: another process adds it to its own. */
+  take(): CountsSnapshot {
+    const { requests, tunnels, connections } = this;
+    this.#requests.clear();
+    this.#tunnels.clear();
+    this.#connections = noCounts();
+    this.#remembered.clear();
+    return { requests, tunnels, connections, total: this.total.take(), upstream: this.upstream.take() };
+  }
+
+  /** Adds what another process counted. */
+  absorb({ requests, tunnels, connections, total, upstream }: CountsSnapshot): void {
+    for (const one of requests)
+      add(this.#countsOf(this.#requests, one.host), one.verdict, one.reason, one.count);
+    for (const one of tunnels)
+      add(this.#countsOf(this.#tunnels, one.host), one.verdict, one.reason, one.count);
+    for (const { verdict, reason, count } of connections) add(this.#connections, verdict, reason, count);
+    this.total.add(total);
+    this.upstream.add(upstream);
   }
 
   get requests(): Count[] {
@@ -112,15 +142,19 @@ export class RequestCounts {
   }
 }
 
-function add(counts: HostCounts, verdict: Verdict, reason: string | undefined): void {
-  if (verdict === "allow" && reason === undefined) {
-    counts.allowed++;
+function noCounts(): HostCounts {
+  return { label: "", allowed: 0, others: new Map() };
+}
+
+function add(counts: HostCounts, verdict: Verdict, reason = "", count = 1): void {
+  if (verdict === "allow" && reason === "") {
+    counts.allowed += count;
     return;
   }
-  const key = `${verdict} ${reason ?? ""}`;
+  const key = `${verdict} ${reason}`;
   const series = counts.others.get(key);
-  if (series !== undefined) series.count++;
-  else counts.others.set(key, { host: counts.label, verdict, reason: reason ?? "", count: 1 });
+  if (series !== undefined) series.count += count;
+  else counts.others.set(key, { host: counts.label, verdict, reason, count });
 }
 
 function listed(all: Iterable<HostCounts>): Count[] {

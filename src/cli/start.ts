@@ -7,10 +7,12 @@ import { formatIssue, placeText } from "../config/issues.ts";
 import { type LoadResult, loadConfig } from "../config/load.ts";
 import type { Config } from "../config/types.ts";
 import { createLogger, type Logger, resolveFormat } from "../log/logger.ts";
-import { ConfigurationError, Proxy, type ProxyOptions } from "../proxy/proxy.ts";
+import { ConfigurationError, type ProxyOptions } from "../proxy/proxy.ts";
+import type { Served } from "../proxy/served.ts";
 import { type CertificateAuthority, loadCa } from "../tls/ca.ts";
 import { ensureDefaultCa } from "../tls/default-ca.ts";
 import { packageVersion } from "../version.ts";
+import { isWorker, startServing } from "../workers/serve.ts";
 import { forgettableVariables } from "./credential-variables.ts";
 import { CliError, type Io } from "./io.ts";
 import { type Admin, type ProcessState, startAdmin } from "./start/admin.ts";
@@ -45,7 +47,12 @@ Examples:
       if (options.watch === true && options.config === undefined) {
         throw new CliError("--watch needs --config: without a file nothing can change", 2);
       }
-      io.exit(await start(options, io, exposures));
+      if (!isWorker()) {
+        io.exit(await start(options, io, exposures));
+        return;
+      }
+      const { runWorker } = await import("../workers/worker.ts");
+      io.exit(await runWorker(io.env));
     });
 }
 
@@ -71,19 +78,28 @@ async function start(
   const state: ProcessState = { running: undefined, stopping: false, exporting: undefined };
   const counts = config.metrics.listen === "off" ? undefined : new RequestCounts();
   let admin: Admin | undefined;
-  let proxy: Proxy;
+  let proxy: Served;
+  const forget = (config: Config, { transforms, identitySecrets }: Served) =>
+    io.forget?.(forgettableVariables(config, transforms, identitySecrets));
   try {
     logger.info("sallyport starting", { version: packageVersion(), config: file ?? "embedded default" });
     state.exporting = await auditExport(env, logger);
     const ca = await caOf(config, logger, env);
     admin = await startAdmin({ config, state, env, logger, counts });
     const own = admin.listeners.map(({ ip, port }) => ({ address: ip, port }));
-    proxy = await Proxy.start(config, {
+    proxy = await startServing(config, {
       env,
       logger,
       locate: loaded.locate,
       ca,
       ownAddresses: () => own,
+      counts,
+      beforeWorkers: (primary) => forget(config, primary),
+      onHopeless(message) {
+        logger.error(message);
+        proxy.flushSync();
+        process.exit(1);
+      },
       ...observers(counts, state.exporting),
     });
   } catch (error) {
@@ -92,14 +108,12 @@ async function start(
     reportFatal(error, io);
     return 1;
   }
-  const forget = (config: Config) =>
-    io.forget?.(forgettableVariables(config, proxy.transforms, proxy.identitySecrets));
-  forget(config);
+  forget(config, proxy);
   const reloader = new Reloader({
     load,
-    apply({ config, locate }) {
-      const reloaded = proxy.reload(config, locate);
-      forget(config);
+    async apply({ config, locate }) {
+      const reloaded = await proxy.reload(config, locate);
+      forget(config, proxy);
       return reloaded;
     },
     logger,

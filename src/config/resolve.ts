@@ -48,6 +48,7 @@ function resolveProxy(
     );
   }
   return {
+    workers: proxy.workers,
     httpListen: proxy.http_listen ?? listeners.http,
     httpsListen: proxy.https_listen ?? listeners.https,
     tunnelListen: proxy.tunnel_listen ?? listeners.tunnel,

@@ -120,7 +120,22 @@ const limits = section("how much the proxy holds", {
   upstream_idle_total: count(1024, "idle upstream connections kept in all"),
 });
 
+/** More than any machine has cores for; every process costs tens of megabytes (I12). */
+export const maxWorkers = 64;
+
+function workers() {
+  return z
+    .union([z.int(), z.literal("auto")])
+    .transform((value, context): number | "auto" => {
+      if (value === "auto" || (value >= 1 && value <= maxWorkers)) return value;
+      return say(context, `must be auto or from 1 to ${maxWorkers}; got ${value}`);
+    })
+    .default(1)
+    .meta({ description: "processes that serve on the same ports; auto for one on each core", default: 1 });
+}
+
 const proxy = section("the ways in, and what holds for every request", {
+  workers: workers(),
   http_listen: listen("plain HTTP, also for workloads that use it as http_proxy"),
   https_listen: listen("TLS, for connections that DNS or a redirect led here"),
   tunnel_listen: listen("CONNECT, SOCKS5 and absolute-form requests: what HTTPS_PROXY of a workload names"),

@@ -63,6 +63,8 @@ export interface DnsConfig {
 }
 
 export interface ProxyConfig {
+  /** Processes that serve; `auto` is one for each core. */
+  readonly workers: number | "auto";
   readonly httpListen: Listen;
   readonly httpsListen: Listen;
   readonly tunnelListen: Listen;

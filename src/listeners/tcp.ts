@@ -49,7 +49,7 @@ export async function listen(
     throw new ListenError(bindProblem(what, at, error as NodeJS.ErrnoException));
   }
   server.off("error", reject);
-  // Out of descriptors: the kernel keeps the connection in its queue, and node tries again by itself.
+  // Out of descriptors in spite of the limit on connections: libuv closes what has come, and those that are open live.
   server.on("error", (error) => context.debug("accept failed", { listener: what, error: error.message }));
   const { address: ip, port } = server.address() as AddressInfo;
   return { address: text(ip, port), ip, port, close: () => void server.close() };

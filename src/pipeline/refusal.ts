@@ -160,6 +160,7 @@ const sentences: Record<Reason, (host: string) => string> = {
   audit_unavailable: () => `This proxy cannot write its audit record and so forwards nothing. ${askOperator}`,
   transform_failed: () => `A step of this proxy's pipeline failed. ${askOperator}`,
   internal_error: () => `This proxy failed. ${askOperator}`,
+  worker_died: () => "The process that served this request ended before it was done.",
   client_disconnected: () => "The client went away.",
   idle_timeout: () => "Nothing was said on this connection for as long as it may be silent.",
 };

@@ -14,16 +14,17 @@ import type { Transform } from "../pipeline/types.ts";
 import type { SecretHandle } from "../sources/types.ts";
 import { LeafStore } from "../tls/leaf.ts";
 import { upstreamContext } from "../tls/roots.ts";
-import { Upstream, upstreamOptions } from "../upstream/index.ts";
+import { type OwnAddress, Upstream, upstreamOptions } from "../upstream/index.ts";
 import { Findings } from "../findings/findings.ts";
 import { KnownValues } from "../findings/known-values.ts";
+import { holdable } from "./descriptors.ts";
 import { startDns } from "./dns.ts";
 import { learnValues } from "./findings.ts";
 import { listenerContext } from "./listener-context.ts";
 import type { ProxyOptions } from "./options.ts";
 import { ownPlaceholders, warnOfExposures } from "./exposure-checks.ts";
 import { buildPolicy, type Policy, type PolicyOptions } from "./policy.ts";
-import { keysForRestart } from "./restart.ts";
+import { announceReload, keysForRestart, type Reloaded } from "./restart.ts";
 import { MintCounts, type ProxyStats } from "./stats.ts";
 
 export type { ProxyOptions } from "./options.ts";
@@ -38,13 +39,7 @@ export interface BoundAddresses {
   readonly dns?: string;
 }
 
-/** What a reload did. */
-export interface Reloaded {
-  /** The pipeline in force, as the log shows it. */
-  readonly transforms: string;
-  /** Keys that differ from those the process was started with and wait for a restart. */
-  readonly restart: readonly string[];
-}
+export type { Reloaded } from "./restart.ts";
 
 /** How long findings that wait for their receiver may take when nothing comes after them. */
 const webhookFlushMs = 2000;
@@ -104,12 +99,13 @@ export class Proxy {
   static async start(config: Config, options: ProxyOptions): Promise<Proxy> {
     const { logger, env } = options;
     const leaves = leavesOf(config, options);
-    const connections = new Connections(config.proxy.limits.maxConnections);
+    const limits = { ...config.proxy.limits, ...holdable(config.proxy.limits, logger) };
+    const connections = new Connections(limits.maxConnections);
     const listeners: Listener[] = [];
     const roots = upstreamContext({ upstreamCa: config.tls.upstreamCa, env });
     const upstream = new Upstream(
       upstreamOptions(
-        config,
+        { ...config, proxy: { ...config.proxy, limits } },
         roots,
         () => [
           ...listeners.map(({ ip, port }) => ({ address: ip, port })),
@@ -128,6 +124,7 @@ export class Proxy {
       authenticate: options.authenticate,
       deadlines: new Deadlines(),
       known,
+      keep: keeper(),
       minted: (mechanism, ok) => mints.add(mechanism, ok),
       custody: options.custody,
     };
@@ -171,8 +168,11 @@ export class Proxy {
       await Promise.all([upstream.close(), audit.close()]);
       throw error;
     }
-    const names = holder.policy.pipeline.names;
-    if (names !== "") logger.info("transform pipeline", { transforms: names });
+    // Where workers serve, it is told when they do: tools wait for this line.
+    const { names } = holder.policy.pipeline;
+    if (names !== "" && options.served === undefined) {
+      logger.info("transform pipeline", { transforms: names });
+    }
     const proxy = new Proxy({
       started: config,
       options,
@@ -197,6 +197,11 @@ export class Proxy {
     return this.#holder.policy.pipeline.transforms;
   }
 
+  /** Their names, as the log shows them. */
+  get pipelineNames(): string {
+    return this.#holder.policy.pipeline.names;
+  }
+
   /** Sources besides those of transforms: client certificates and their keys. */
   get identitySecrets(): readonly SecretHandle[] {
     return this.#holder.policy.identitySecrets;
@@ -217,7 +222,7 @@ export class Proxy {
     const old = this.#holder.policy;
     policy.sources.adopt(old.sources);
     this.#holder.policy = policy;
-    this.#connections.limit = config.proxy.limits.maxConnections;
+    this.#connections.limit = holdable(config.proxy.limits, this.#options.logger).maxConnections;
     // Its port, and the resolver that everything else uses too, wait for a restart.
     const { upstreamResolver } = this.#started.dns;
     if (config.dns.enabled) this.#dns?.configure({ ...config.dns, upstreamResolver });
@@ -231,11 +236,10 @@ export class Proxy {
       return policy.identities.check();
     });
     const restart = keysForRestart(this.#started, config);
-    const transforms = policy.pipeline.names;
-    const { logger } = this.#options;
-    logger.info("pipeline reloaded", { transforms });
-    if (restart.length > 0) logger.warn("changes that wait for a restart", { keys: restart });
-    return { transforms, restart };
+    const reloaded = { transforms: policy.pipeline.names, restart };
+    // Where workers serve, it is told when it is in force there.
+    if (this.#options.served === undefined) announceReload(reloaded, this.#options.logger);
+    return reloaded;
   }
 
   /** Counters and gauges, for metrics and for the management API. */
@@ -253,6 +257,11 @@ export class Proxy {
       findings: this.#findings.counts,
       findingPosts: this.#holder.policy.webhook?.stats,
     };
+  }
+
+  /** Ports that this process has bound. */
+  get ports(): readonly OwnAddress[] {
+    return this.#listeners.map(({ ip, port }) => ({ address: ip, port }));
   }
 
   /** Where records go, also those of other processes. */
@@ -317,6 +326,15 @@ export class Proxy {
       `sources.require_at_start: ${failures.map(({ name }) => name).join(", ")} could not be read`,
     );
   }
+}
+
+/** Makes each thing once, for whoever asks first. */
+function keeper(): NonNullable<PolicyOptions["keep"]> {
+  const kept = new Map<string, unknown>();
+  return <T>(key: string, make: () => T): T => {
+    if (!kept.has(key)) kept.set(key, make());
+    return kept.get(key) as T;
+  };
 }
 
 function leavesOf({ tls }: Config, { ca, ticketKeys }: ProxyOptions): LeafStore | undefined {

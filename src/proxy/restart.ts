@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Config } from "../config/types.ts";
+import type { Logger } from "../log/logger.ts";
 
 /** What a running proxy was built from and cannot change: sockets, keys, and what holds connections. */
 const fixed: Readonly<Record<string, (config: Config) => unknown>> = {
+  "proxy.workers": ({ proxy }) => proxy.workers,
   "proxy.http_listen": ({ proxy }) => proxy.httpListen,
   "proxy.https_listen": ({ proxy }) => proxy.httpsListen,
   "proxy.tunnel_listen": ({ proxy }) => proxy.tunnelListen,
@@ -38,4 +40,18 @@ export function keysForRestart(started: Config, next: Config): string[] {
   return Object.entries(fixed).flatMap(([key, value]) =>
     isDeepStrictEqual(value(started), value(next)) ? [] : [key],
   );
+}
+
+/** What a reload did. */
+export interface Reloaded {
+  /** The pipeline in force, as the log shows it. */
+  readonly transforms: string;
+  /** Keys that differ from those the process was started with and wait for a restart. */
+  readonly restart: readonly string[];
+}
+
+/** Says that another configuration is in force, and what of it is not. */
+export function announceReload({ transforms, restart }: Reloaded, logger: Logger): void {
+  logger.info("pipeline reloaded", { transforms });
+  if (restart.length > 0) logger.warn("changes that wait for a restart", { keys: restart });
 }

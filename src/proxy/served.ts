@@ -1,6 +1,7 @@
 import type { Locate } from "../config/issues.ts";
 import type { Config } from "../config/types.ts";
 import type { Transform } from "../pipeline/types.ts";
+import type { SecretHandle } from "../sources/types.ts";
 import type { BoundAddresses, Reloaded } from "./proxy.ts";
 import type { ProxyStats } from "./stats.ts";
 
@@ -8,6 +9,8 @@ import type { ProxyStats } from "./stats.ts";
 export interface Served {
   readonly addresses: BoundAddresses;
   readonly transforms: readonly Transform[];
+  /** Sources besides those of transforms: client certificates and their keys. */
+  readonly identitySecrets: readonly SecretHandle[];
   /** Requests are taken, and every source has been asked once since the start. */
   readonly sourcesChecked: boolean;
   stats(): ProxyStats;

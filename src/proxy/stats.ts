@@ -23,6 +23,27 @@ export interface ProxyStats {
   readonly findings: readonly FindingCount[];
   /** Findings that were posted; absent where nobody wants them. */
   readonly findingPosts: WebhookStats | undefined;
+  /** The processes that serve, where this one does not serve itself. */
+  readonly workers?: WorkersStatus;
+}
+
+export interface WorkersStatus {
+  /** As configured. */
+  readonly wanted: number;
+  /** Those that ended without being told to, so far. */
+  readonly died: number;
+  /** Exchanges that ended with them, as far as is known. */
+  readonly exchangesLost: number;
+  readonly processes: readonly WorkerStatus[];
+}
+
+export interface WorkerStatus {
+  readonly pid: number;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  readonly connections: number;
+  readonly residentBytes: number;
+  readonly cpuSeconds: number;
 }
 
 /** What one mechanism minted. */

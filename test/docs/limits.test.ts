@@ -28,6 +28,15 @@ const limits = rows(read("docs/limits.md")).map(
 
 /** Numbers that have no key: the constant that each row is about, and how the page writes its unit. */
 const constants: Readonly<Record<string, readonly [constant: string, unit: string]>> = {
+  "Processes that `proxy.workers` can ask for": ["maxWorkers", ""],
+  "Configurations whose credentials workers can ask for": ["maxGenerations", ""],
+  "Longest pause before a worker that died soon after its start is followed": ["longestPauseMs", "s"],
+  "Records of a worker on their way to the first process": ["maxBytesUnderWay", "MiB"],
+  "Workers in a row that die soon after their start, besides one for each worker": ["maxEarlyDeaths", ""],
+  "A credential or token that a worker was given is used": ["leaseMs", "s"],
+  "Counts of a worker, between reports nobody asked for": ["reportEveryMs", "s"],
+  "A worker putting another configuration in force": ["applyMs", "s"],
+  "A worker telling its counts, or ending beyond the time for a stop": ["answerMs", "s"],
   "A TLS session of a client can be resumed": ["sessionTimeout", "h of s"],
   "Reading on after the last answer of a connection, so that the client sees it": ["lingerMs", "s"],
   "A peer that takes nothing of what is left for it after the other side has ended": ["unreadMs", "s"],

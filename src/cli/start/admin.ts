@@ -6,13 +6,13 @@ import { type AdminListener, listenAdmin, type Route } from "../../admin/server.
 import type { AuditExport } from "../../audit/otlp.ts";
 import type { Config } from "../../config/types.ts";
 import type { Logger } from "../../log/logger.ts";
-import type { Proxy } from "../../proxy/proxy.ts";
+import type { Served } from "../../proxy/served.ts";
 import { packageVersion } from "../../version.ts";
 
 /** What the operator's ports tell of; filled in as the process comes up and goes down. */
 export interface ProcessState {
   /** Set when the proxy serves. */
-  running: { readonly proxy: Proxy; readonly reloader: Reloader } | undefined;
+  running: { readonly proxy: Served; readonly reloader: Reloader } | undefined;
   /** A signal to stop has come. */
   stopping: boolean;
   exporting: AuditExport | undefined;
@@ -69,6 +69,7 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
         version: packageVersion(),
         startedAt,
         running: () => running(state, bound),
+        refresh: async () => state.running?.proxy.refresh?.(),
         readiness: () => ready(state),
         onUnauthorized: () => logger.warn("management request without the right key"),
       });
@@ -102,7 +103,10 @@ async function metricsRoute(state: ProcessState, counts: RequestCounts): Promise
   return {
     path: "/metrics",
     method: "GET",
-    handle: async () => ({ status: 200, type: registry.contentType, body: await registry.metrics() }),
+    async handle() {
+      await state.running?.proxy.refresh?.();
+      return { status: 200, type: registry.contentType, body: await registry.metrics() };
+    },
   };
 }
 

@@ -1,11 +1,11 @@
 import type { Reloader } from "../../admin/reloader.ts";
 import type { Logger } from "../../log/logger.ts";
-import type { Proxy } from "../../proxy/proxy.ts";
+import type { Served } from "../../proxy/served.ts";
 import type { Admin, ProcessState } from "./admin.ts";
 
 /** The parts of a process that serves. */
 export interface Serving {
-  readonly proxy: Proxy;
+  readonly proxy: Served;
   readonly reloader: Reloader;
   readonly admin: Admin;
   readonly state: ProcessState;
