@@ -51,7 +51,8 @@ export class Pipeline {
 
   response(exchange: ExchangeState): Decision | undefined | Promise<Decision | undefined> {
     if (this.#responseSteps.length === 0) return undefined;
-    return run(this.#responseSteps, "onResponse", exchange, exchange.responseTraces);
+    const steps = this.#responseSteps.filter((step) => step.wantsResponse?.(exchange) !== false);
+    return run(steps, "onResponse", exchange, exchange.responseTraces);
   }
 
   /** An exchange begins to use it. */

@@ -174,6 +174,8 @@ export interface Transform {
   onTunnel?(tunnel: TunnelRequest): Verdict | Promise<Verdict>;
   onRequest?(exchange: Exchange): Verdict | Promise<Verdict>;
   onResponse?(exchange: Exchange): Verdict | Promise<Verdict>;
+  /** Whether `onResponse` has anything to do for this exchange; absent for always. */
+  wantsResponse?(exchange: Exchange): boolean;
   /** Requests that a credential of this transform is for; they are reachable where no allowlist is given. */
   readonly credentialRules?: readonly Rules[];
   /** Every source it holds, for the start-up check and for `run`. */
@@ -209,6 +211,8 @@ export interface BuildContext {
   minted?: ((mechanism: string, ok: boolean) => void) | undefined;
   /** Who mints, where it is not this process. */
   readonly custody?: Pick<Custody, "minter"> | undefined;
+  /** What is to outlive this configuration: made once for each key, and there again after a reload. */
+  keep?: (<T>(key: string, make: () => T) => T) | undefined;
   /** A line for the operator. Never a credential (I14). */
   log(level: "info" | "warn" | "error", message: string, fields?: Record<string, unknown>): void;
 }

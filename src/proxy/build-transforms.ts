@@ -28,7 +28,7 @@ export interface BuildOptions {
   readonly services?: Services;
 }
 
-type Services = Pick<BuildContext, "dispatcher" | "log" | "minted" | "custody">;
+type Services = Pick<BuildContext, "dispatcher" | "log" | "minted" | "keep" | "custody">;
 
 /** A list of rules as an entry holds it, with what it was compiled from. */
 export interface RuleList {

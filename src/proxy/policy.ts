@@ -8,6 +8,7 @@ import type { Host } from "../http/authority.ts";
 import type { Logger } from "../log/logger.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
 import type { Custody } from "../sources/custody.ts";
+import type { BuildContext } from "../pipeline/types.ts";
 import { SourceRegistry } from "../sources/registry.ts";
 import type { SecretHandle } from "../sources/types.ts";
 import { transformKinds } from "../transforms/registry.ts";
@@ -68,6 +69,8 @@ export interface PolicyOptions {
   readonly deadlines: Deadlines;
   /** Asked anew for each policy: who keeps the credentials, where it is not this process. */
   readonly custody?: (() => Custody) | undefined;
+  /** What transforms keep over a reload. */
+  readonly keep: BuildContext["keep"];
   /** Values that were read or minted, by whichever policy. */
   readonly known: KnownValues;
   /** Told of every attempt to mint a token, for counters. */
@@ -98,6 +101,7 @@ export function buildPolicy(config: Config, locate: Locate, options: PolicyOptio
       log: (level, message, fields) => logger[level](message, fields),
       minted,
       custody,
+      keep: options.keep,
     },
   });
   const { identities, issues: identityIssues } = compileIdentities(config, {

@@ -95,7 +95,18 @@ function buildEntry(config: EntryConfig, site: Site, options: OauthTokenOptions)
     replacement: stubToken,
   });
   const require = config.require !== false;
-  return { index, grant, rules, endpoint, handles, minter, ...target, require, exposed };
+  return {
+    index,
+    grant,
+    rules,
+    endpoint,
+    handles,
+    minter,
+    ...target,
+    require,
+    captures: config.scrub !== "off",
+    exposed,
+  };
 }
 
 function grantOf({ grant }: EntryConfig, site: Site): Grant | undefined {

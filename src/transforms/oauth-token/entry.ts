@@ -25,6 +25,8 @@ export interface Entry {
   readonly prefix: string;
   /** Refuses requests when no token can be had (I4). */
   readonly require: boolean;
+  /** Tokens that the issuer gives to workloads come back to them as placeholders. */
+  readonly captures: boolean;
   /** What must not come back in an answer, of a token. */
   readonly exposed: (token: Secret) => readonly Exposed[];
 }

@@ -1,13 +1,15 @@
 import { requestFacts } from "../../pipeline/rules.ts";
-import type { Exchange, Rejection, TransformKind, Verdict } from "../../pipeline/types.ts";
+import type { BuildContext, Exchange, Rejection, TransformKind, Verdict } from "../../pipeline/types.ts";
 import { expose } from "../exposure.ts";
 import { asMintError } from "../minting/mint-error.ts";
 import type { Minted } from "../minting/minter.ts";
 import { tokenStub } from "../minting/stub.ts";
 import { buildEntries, type OauthTokenOptions } from "./build.ts";
+import { Capturing } from "./capture.ts";
+import { CapturedTokens } from "./captured.ts";
 import type { Entry } from "./entry.ts";
 import { oauthTokenSchema } from "./schema.ts";
-import { type IsTokenRequest, tokenRequests } from "./stub.ts";
+import { type ClassifyTokenRequest, type TokenRequest, tokenRequests } from "./stub.ts";
 
 /**
  * `oauth_token`: gets access tokens and sets them on requests, and answers the token requests of the workload's own SDK
@@ -21,12 +23,15 @@ export function makeOauthToken(options: OauthTokenOptions = {}): TransformKind<t
     schema: oauthTokenSchema,
     build(config, context) {
       const entries = buildEntries(config.tokens ?? [], context, options);
-      const isTokenRequest = tokenRequests(entries);
+      const capturing = new Capturing(kept(context));
+      const classify = tokenRequests(entries, capturing.has);
       return {
         name: "oauth_token",
         credentialRules: entries.map(({ rules }) => rules),
         secrets: entries.flatMap(({ handles }) => handles),
-        onRequest: (exchange) => onRequest(exchange, entries, isTokenRequest),
+        onRequest: (exchange) => onRequest(exchange, entries, classify, capturing),
+        wantsResponse: (exchange) => capturing.awaits(exchange),
+        onResponse: (exchange) => capturing.onResponse(exchange),
         explain: (exchange) => explain(exchange, entries),
         close() {
           for (const { minter } of entries) minter.close();
@@ -38,21 +43,35 @@ export function makeOauthToken(options: OauthTokenOptions = {}): TransformKind<t
 
 export const oauthToken = makeOauthToken();
 
+/** Tokens of workloads outlive the configuration that they came under. */
+function kept(context: BuildContext): CapturedTokens {
+  const make = () => new CapturedTokens();
+  return context.keep?.("oauth_token", make) ?? make();
+}
+
 function onRequest(
   exchange: Exchange,
   entries: readonly Entry[],
-  isTokenRequest: IsTokenRequest,
+  classify: ClassifyTokenRequest,
+  capturing: Capturing,
 ): Verdict | Promise<Verdict> {
-  const decide = (isStubbed: boolean): Verdict | Promise<Verdict> => {
-    if (!isStubbed) return attach(exchange, entries);
-    exchange.annotate("stubbed", "oauth2_token_endpoint");
-    return tokenStub;
+  const decide = (asked: TokenRequest | undefined): Verdict | Promise<Verdict> => {
+    if (asked?.kind === "stub") {
+      exchange.annotate("stubbed", "oauth2_token_endpoint");
+      return tokenStub;
+    }
+    const forbidden = asked && capturing.forward(exchange, asked.entry, asked.swap);
+    return forbidden ?? attach(exchange, entries, capturing);
   };
-  const answer = isTokenRequest(exchange);
-  return answer instanceof Promise ? answer.then(decide) : decide(answer);
+  const asked = classify(exchange);
+  return asked instanceof Promise ? asked.then(decide) : decide(asked);
 }
 
-function attach(exchange: Exchange, entries: readonly Entry[]): Verdict | Promise<Verdict> {
+function attach(
+  exchange: Exchange,
+  entries: readonly Entry[],
+  capturing: Capturing,
+): Verdict | Promise<Verdict> {
   const facts = requestFacts(exchange);
   const entry = entries.find(({ rules }) => rules.match(facts));
   if (entry === undefined) return undefined;
@@ -60,6 +79,8 @@ function attach(exchange: Exchange, entries: readonly Entry[]): Verdict | Promis
     exchange.annotate("skipped", "credential_already_applied");
     return undefined;
   }
+  const captured = capturing.inRequest(exchange, entry);
+  if (captured !== undefined) return capturing.attach(exchange, entry, captured);
   let token: Minted | Promise<Minted>;
   try {
     token = entry.minter.get();
