@@ -27,3 +27,6 @@ const { processIo } = await import("./cli/process-io.ts");
 await runCli(process.argv.slice(2), processIo);
 // A socket or timer left open must not keep a command alive that has ended.
 setTimeout(() => process.exit(), 1000).unref();
+// Nor must node itself: where a connection was cut at the wrong moment, it waits forever, at full speed, for an answer
+// of the system that does not come, unless it is told to exit.
+process.once("beforeExit", () => process.exit());
