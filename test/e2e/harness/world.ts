@@ -83,6 +83,8 @@ export interface WorldOptions {
   readonly file?: string;
   /** Arguments of `start` besides `--config`. */
   readonly args?: readonly string[];
+  /** A program and its arguments that become the proxy, whose command follows them. */
+  readonly under?: readonly string[];
   /** False where the upstreams are to forget their requests. */
   readonly remember?: boolean;
   /** The TLS upstream may go on talking after its client has ended. */
@@ -115,10 +117,11 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   const plain = await startUpstream({ remember });
   const facts: Facts = { securePort: secure.port, plainPort: plain.port, folder };
   const others: Sallyport[] = [];
-  const start = (name: string, { config, env = {}, file, args }: WorldOptions) =>
+  const start = (name: string, { config, env = {}, file, args, under }: WorldOptions) =>
     startSallyport({
       ...(file === undefined ? {} : { file }),
       ...(args === undefined ? {} : { args }),
+      ...(under === undefined ? {} : { under }),
       folder: join(folder, name),
       config: merge(standardConfig(facts, name, dns.address), config?.(facts) ?? {}),
       env: { E2E_KEY: credential, ...env },
