@@ -180,3 +180,8 @@ test("writes a line for each request, without what was sent, and stops in order"
   assert.equal(await within("the control service stops", ended), 0);
   assert.match(api.log.at(-1) ?? "", /api stopped/);
 });
+
+test("I14: the control service shows neither of its keys to other processes", () => {
+  world.canary.searchProcess(api.child.pid as number);
+  world.canary.check();
+});

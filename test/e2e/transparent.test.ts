@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 import { blocks, read } from "../docs/pages.ts";
 import { makeCa, makeLeaf } from "../helpers/pki.ts";
 import type { AuditLine } from "./harness/audit-log.ts";
+import { Canary } from "./harness/canary.ts";
 import { main } from "./harness/sallyport.ts";
 import { eventually, pause } from "./harness/wait.ts";
 import { addresses, type Network, noNetwork, openNetwork, type Running } from "./netns/network.ts";
@@ -54,6 +55,9 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const canary = new Canary();
+const credential = canary.secret("api-key");
+
 const seen = (from = 0): string[] => internet.output().split("\n").slice(from, -1);
 const records = (): AuditLine[] =>
   readFileSync(auditFile, "utf8")
@@ -72,6 +76,7 @@ async function curl(...args: string[]): Promise<string> {
     join(folder, "ca.crt"),
     ...args,
   ]);
+  canary.search("what curl printed", Buffer.from(stdout + stderr));
   return stdout + stderr;
 }
 
@@ -103,8 +108,9 @@ test("before there are rules, every way out is open", { skip }, async () => {
 
 test("with the proxy and its rules at the gateway", { skip }, async (t) => {
   network.rules("gateway", gatewayRules);
-  await network.start("gateway", process.execPath, [main, "start", "--config", join(folder, "proxy.yaml")], {
-    env: { SSL_CERT_FILE: join(folder, "roots.crt"), API_KEY: "the-real-key", HOME: folder },
+  const command = [main, "start", "--config", join(folder, "proxy.yaml")];
+  const gateway = await network.start("gateway", process.execPath, command, {
+    env: { SSL_CERT_FILE: join(folder, "roots.crt"), API_KEY: credential, HOME: folder },
     cwd: folder,
     until: /transform pipeline/,
   });
@@ -116,7 +122,10 @@ test("with the proxy and its rules at the gateway", { skip }, async (t) => {
       assert.equal(await curl(family, ...key, "https://api.example.com/"), "the internet\n");
       const arrived = seen(from).find((line) => line.startsWith("https"));
       // Whose connection it is: the gateway's. And with which credential.
-      assert.match(arrived ?? "", /^https api\.example\.com Bearer the-real-key (?:10\.88\.2\.1|fd88:2::1)$/);
+      const [, sent, from4or6 = ""] =
+        /^https api\.example\.com Bearer (\S+) (\S+)$/.exec(arrived ?? "") ?? [];
+      assert.equal(sent, credential);
+      assert.match(from4or6, /^(?:10\.88\.2\.1|fd88:2::1)$/);
     });
     await t.test(`and by address, whatever the workload takes for one, ${family}`, async () => {
       const { ip4, ip6 } = addresses.internet;
@@ -124,7 +133,7 @@ test("with the proxy and its rules at the gateway", { skip }, async (t) => {
       const from = seen().length;
       const pinned = ["--resolve", `api.example.com:443:${to}`];
       assert.equal(await curl(family, ...key, ...pinned, "https://api.example.com/"), "the internet\n");
-      assert.match(seen(from).join("\n"), /^https api\.example\.com Bearer the-real-key/m);
+      assert.ok(seen(from).some((line) => line.startsWith(`https api.example.com Bearer ${credential} `)));
     });
     await t.test(`a refusal can be read, ${family}`, async () => {
       const pinned = ["--resolve", "other.example.com:443:192.0.2.1,[2001:db8::1]"];
@@ -204,5 +213,12 @@ test("with the proxy and its rules at the gateway", { skip }, async (t) => {
       "http://10.88.2.2:8080/",
     ]);
     assert.notEqual(out.code, 0);
+  });
+
+  await t.test("I14: no credential is in what the proxy wrote or shows of itself", () => {
+    canary.search("the log", Buffer.from(gateway.output()));
+    canary.search("the audit", readFileSync(auditFile));
+    canary.searchProcess(gateway.child.pid as number);
+    canary.check();
   });
 });
