@@ -1,6 +1,6 @@
 import type { Exposed } from "../scrub/forms.ts";
 
-/** Credentials that are looked for in requests; beyond that the one whose value changed longest ago goes. */
+/** Credentials that are looked for in requests; further ones are not. */
 const maxCredentials = 256;
 /** The value of one credential before the last is still a credential for a while. */
 const valuesPerCredential = 2;
@@ -30,12 +30,9 @@ export class KnownValues {
     const key = `${exposed.name} ${exposed.part ?? ""}`;
     const known = this.#values.get(key) ?? [];
     if (known.some(({ value }) => value === exposed.value)) return;
-    this.#values.delete(key);
+    // Tokens that come with logins must not push out those that were configured.
+    if (known.length === 0 && this.#values.size >= maxCredentials) return;
     this.#values.set(key, [...known, exposed].slice(-valuesPerCredential));
-    for (const oldest of this.#values.keys()) {
-      if (this.#values.size <= maxCredentials) break;
-      this.#values.delete(oldest);
-    }
     this.#version++;
   }
 }

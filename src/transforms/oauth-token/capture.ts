@@ -1,5 +1,4 @@
 // workload's login ──▶ issuer ──▶ token kept, placeholder to the workload ──▶ its requests have the token again
-import type { Body } from "../../http/body.ts";
 import { BodyTooLargeError } from "../../http/body.ts";
 import type { Exchange, ExchangeResponse, Rejection, Verdict } from "../../pipeline/types.ts";
 import { toByteString } from "../byte-string.ts";
@@ -92,7 +91,7 @@ export class Capturing {
     if (coding !== "" && coding !== "identity") return unreadable("is in a content coding");
     let body: Buffer | Promise<Buffer>;
     try {
-      body = (response.body as Body).buffer(maxAnswerBytes);
+      body = response.body.buffer(maxAnswerBytes);
     } catch (error) {
       return tooLarge(error);
     }
