@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { encoders } from "../scrub/encoders.ts";
 import { Canary } from "./harness/canary.ts";
+import { eventually } from "./harness/wait.ts";
 
 /** Of these base64 is made after other text or cut into lines, which are for the scrubber's own tests. */
 const whole = encoders.filter(({ name }) => !/lines|percent-encoded base64|base64 in JSON/.test(name));
@@ -53,22 +54,42 @@ describe("the canary finds a credential", () => {
     assert.throws(() => canary.check(), /key in the file report\.json$/);
   });
 
-  test("on a command line and in the environment that a process was started with", {
+  test("on a command line and in the environment that a process was started with, or one that it started", {
     skip: process.platform === "linux" ? false : "this is shown by Linux",
   }, async () => {
     const canary = new Canary();
-    const [inArgument, inVariable] = [canary.secret("argument"), canary.secret("variable")];
-    const held = spawn("sh", ["-c", "read line", inArgument], {
-      env: { KEY: inVariable },
-      stdio: ["pipe", "ignore", "ignore"],
+    const values = ["argument", "variable", "grandchild"].map((label) => canary.secret(label));
+    const [inArgument, inVariable, below] = values as [string, string, string];
+    // The value does not stand on the first command line in one piece.
+    const script = `BELOW=${below.slice(0, 12)}; BELOW="\${BELOW}"${below.slice(12)} sleep 30 & echo ready; wait`;
+    const held = spawn("sh", ["-c", script, inArgument], {
+      env: { PATH: process.env["PATH"], KEY: inVariable },
+      stdio: ["ignore", "pipe", "ignore"],
+      detached: true,
     });
-    await once(held, "spawn");
-    canary.searchProcess(held.pid as number);
-    held.kill("SIGKILL");
-    assert.throws(
-      () => canary.check(),
-      /argument in \/proc\/PID\/cmdline, variable in \/proc\/PID\/environ$/,
-    );
+    try {
+      await once(held.stdout, "data");
+      const found = () => {
+        canary.searchProcess(held.pid as number);
+        try {
+          canary.check();
+        } catch (error) {
+          return (error as Error).message;
+        }
+        return "";
+      };
+      // Until the shell's child has become `sleep`.
+      const message = await eventually("all three are found", () => /grandchild/.test(found()) && found());
+      for (const what of [
+        "argument in /proc/PID/cmdline",
+        "variable in /proc/PID/environ",
+        "grandchild in",
+      ]) {
+        assert.ok(message.includes(what), message);
+      }
+    } finally {
+      process.kill(-(held.pid as number), "SIGKILL");
+    }
   });
 });
 

@@ -70,16 +70,18 @@ export class Canary {
     }
   }
 
-  /** Searches what others can see of a process: its command line, and on Linux what it was started with. */
+  /** Searches what Linux shows of a process to others, and of those it started: command line and environment. */
   searchProcess(pid: number): void {
     if (process.platform !== "linux") return;
-    for (const name of ["cmdline", "environ"]) {
-      try {
+    try {
+      for (const name of ["cmdline", "environ"]) {
         this.search(`/proc/PID/${name}`, readFileSync(`/proc/${pid}/${name}`));
-      } catch (error) {
-        // It may just have ended, for a test of just that.
-        if (!["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
       }
+      const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").match(/\d+/g) ?? [];
+      for (const child of children) this.searchProcess(Number(child));
+    } catch (error) {
+      // It may just have ended, for a test of just that.
+      if (!["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
     }
   }
 
