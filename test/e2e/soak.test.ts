@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { faults } from "./soak/faults.ts";
 import { soak } from "./soak.ts";
 
-test("I12 I13: 2000 requests with faults of every kind leave nothing behind", {
+const isLinux = process.platform === "linux" || "descriptors and memory are read from /proc";
+
+test("I12 I13: every protocol at once, with every fault, leaves nothing behind", {
   timeout: 100_000,
+  skip: isLinux === true ? false : isLinux,
 }, async () => {
-  const result = await soak({ requests: 2000, seed: 1, report: () => {} });
-  assert.equal(result.requests, 2000);
-  assert.ok(result.auditRecords > 2000, "tunnels have records of their own");
-  assert.ok(Object.keys(result.kinds).length >= 14, "every kind came up");
+  const result = await soak({ seconds: 5, seed: 1, workers: 1, clock: false, report: () => {} });
+  assert.ok(Object.keys(result.kinds).length >= 40, "most kinds came up");
+  for (const { name } of faults) assert.equal(result.faults[name], 1, name);
+  assert.ok(result.auditRecords > 500);
 });
