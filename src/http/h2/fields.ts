@@ -169,6 +169,12 @@ function messageFraming(headers: Headers, endStream: boolean): Framing {
   return endStream ? noBody : openEnded;
 }
 
+/** What `content-length` says there is of no consequence, but of two readers one might believe it. */
+function bodilessFraming(headers: Headers): Framing {
+  contentLength(headers);
+  return noBody;
+}
+
 const openEnded: Framing = { kind: "chunked" };
 
 function contentLength(headers: Headers): number | undefined {
@@ -206,7 +212,7 @@ export function responseHead(list: FieldList, endStream: boolean, method: string
     reason: "",
     version: 20,
     headers,
-    framing: bodiless ? noBody : messageFraming(headers, endStream),
+    framing: bodiless ? bodilessFraming(headers) : messageFraming(headers, endStream),
     keepAlive: true,
     size: list.wireSize,
   };

@@ -149,6 +149,12 @@ test("an answer to HEAD has no body, whatever length it announces", () => {
   assert.deepEqual([head.framing, head.headers.get("content-length")], [{ kind: "none" }, "500"]);
 });
 
+test("one that accepts a CONNECT has no body either, one that refuses it has", () => {
+  const length: Pairs = [["content-length", "5"]];
+  assert.equal(responseHead(list([...ok, ...length]), false, "CONNECT").framing.kind, "none");
+  assert.equal(responseHead(list([[":status", "404"], ...length]), false, "CONNECT").framing.kind, "length");
+});
+
 const malformedResponses: readonly (readonly [string, Pairs, boolean?])[] = [
   ["no :status", [["x", "y"]]],
   ["a repeated :status", [...ok, ...ok]],
@@ -159,6 +165,21 @@ const malformedResponses: readonly (readonly [string, Pairs, boolean?])[] = [
   ["a request's pseudo-header", [...ok, [":path", "/"]]],
   ["transfer-encoding", [...ok, ["transfer-encoding", "chunked"]]],
   ["a line break in a value", [...ok, ["location", "/\r\nset-cookie: a=1"]]],
+  [
+    "a length that is no number, and no body",
+    [
+      [":status", "304"],
+      ["content-length", "x"],
+    ],
+  ],
+  [
+    "two lengths, and no body",
+    [
+      [":status", "204"],
+      ["content-length", "0"],
+      ["content-length", "0"],
+    ],
+  ],
   ["a length although it ends", [...ok, ["content-length", "3"]]],
 ];
 for (const [what, pairs, end = true] of malformedResponses) {
