@@ -94,7 +94,7 @@ const refused: readonly [what: string, text: string, ...issues: string[]][] = [
   [
     "a proxy_ip6 that is no IPv6 address",
     `${ca}dns: {proxy_ip: 10.0.0.1, proxy_ip6: 10.0.0.1}`,
-    "p.yaml:2:39: dns.proxy_ip6 must be an IPv6 address, without a zone",
+    "p.yaml:2:38: dns.proxy_ip6 must be an IPv6 address, without a zone",
   ],
   [
     "DNS records that cannot be answered",
