@@ -1,4 +1,6 @@
 import type { AnyValue, HrTime, LogRecord } from "@opentelemetry/api";
+import type { FindingRecord } from "../findings/types.ts";
+import { findingFields } from "./finding.ts";
 import { recordLevel } from "./serialize.ts";
 import type { AuditRecord, Trace } from "./types.ts";
 
@@ -18,6 +20,18 @@ export function logRecordOf(record: AuditRecord): LogRecord {
     severityText,
     body: "request",
     attributes: attributesOf(record),
+  };
+}
+
+/** A finding as a log record: the fields of its JSON line. */
+export function logRecordOfFinding(record: FindingRecord): LogRecord {
+  return {
+    timestamp: hrTime(record.time),
+    observedTimestamp: hrTime(record.time),
+    severityNumber: severities.WARN,
+    severityText: "WARN",
+    body: "finding",
+    attributes: findingFields(record),
   };
 }
 

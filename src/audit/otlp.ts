@@ -1,5 +1,7 @@
 import type { LogRecordExporter } from "@opentelemetry/sdk-logs";
-import { logRecordOf } from "./otlp-record.ts";
+import type { LogRecord } from "@opentelemetry/api";
+import type { FindingRecord } from "../findings/types.ts";
+import { logRecordOf, logRecordOfFinding } from "./otlp-record.ts";
 import { type OtlpSettings, otlpSettings, type Protocol } from "./otlp-settings.ts";
 import type { AuditRecord, DeliveryStats } from "./types.ts";
 
@@ -8,6 +10,8 @@ export interface AuditExport {
   readonly protocol: Protocol;
   /** Queues one record. Never waits and never throws; what the queue has no room for is dropped and counted. */
   write(record: AuditRecord): void;
+  /** The same for a finding. */
+  writeFinding(record: FindingRecord): void;
   readonly stats: DeliveryStats;
   /** Sends what waits and closes; what cannot be delivered in that time is lost, and said to be. */
   close(timeoutMs: number): Promise<void>;
@@ -75,17 +79,20 @@ async function open(settings: OtlpSettings, options: AuditExportOptions): Promis
   const provider = new LoggerProvider({ resource: await resource(options.version), processors: [processor] });
   const logger = provider.getLogger("sallyport/audit", options.version);
 
+  const emit = (record: LogRecord): void => {
+    // The SDK would drop without a word, and count what it is sending as nothing.
+    if (counts.waiting >= batch.maxQueueSize) {
+      counts.dropped++;
+      return;
+    }
+    counts.waiting++;
+    logger.emit(record);
+  };
+
   return {
     protocol,
-    write(record) {
-      // The SDK would drop without a word, and count what it is sending as nothing.
-      if (counts.waiting >= batch.maxQueueSize) {
-        counts.dropped++;
-        return;
-      }
-      counts.waiting++;
-      logger.emit(logRecordOf(record));
-    },
+    write: (record) => emit(logRecordOf(record)),
+    writeFinding: (record) => emit(logRecordOfFinding(record)),
     get stats() {
       return { ...counts };
     },

@@ -176,9 +176,14 @@ async function auditExport(env: NodeJS.ProcessEnv, logger: Logger): Promise<Audi
 function observers(
   counts: RequestCounts | undefined,
   exporting: AuditExport | undefined,
-): Pick<ProxyOptions, "onOutcome" | "onRecord" | "onConnection" | "onHosts"> {
+): Pick<ProxyOptions, "onOutcome" | "onRecord" | "onFinding" | "onConnection" | "onHosts"> {
   return {
-    ...(exporting === undefined ? {} : { onRecord: (record) => exporting.write(record) }),
+    ...(exporting === undefined
+      ? {}
+      : {
+          onRecord: (record) => exporting.write(record),
+          onFinding: (record) => exporting.writeFinding(record),
+        }),
     ...(counts === undefined
       ? {}
       : {

@@ -76,6 +76,34 @@ const everything: AuditRecord = auditRecord({
   bodyCapture: { request_body: "{}", request_body_truncated: false },
 });
 
+test("a finding arrives with the fields of its line", async (t) => {
+  const collector = await startHttpCollector();
+  const { exporting } = await open(t, collector, { OTEL_EXPORTER_OTLP_PROTOCOL: "http/json" });
+  const finding = {
+    kind: "placeholder_wrong_host",
+    action: "blocked",
+    secret: "KEY",
+    where: "query",
+    count: 2,
+    host: "api.example.com",
+    method: "GET",
+  } as const;
+  const more = { time: 5, requestId: "r-1", remoteAddress: "10.0.0.7:5", caller: "sandbox-41", repeated: 3 };
+  exporting.writeFinding({ ...finding, ...more });
+  const record = await eventually("the finding", () => collector.records[0]);
+  assert.equal(record.body, "finding");
+  assert.deepEqual(record.severity, [13, "WARN"]);
+  assert.equal(record.observed, 5_000_000n);
+  assert.deepEqual(record.attributes, {
+    ...finding,
+    count: new Integer(2),
+    repeated: new Integer(3),
+    remote_addr: "10.0.0.7:5",
+    caller: "sandbox-41",
+    request_id: "r-1",
+  });
+});
+
 for (const [protocol, start] of [
   ["http/protobuf", startHttpCollector],
   ["http/json", startHttpCollector],
