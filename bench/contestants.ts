@@ -33,6 +33,8 @@ export interface Pipeline {
   /** Entries of `transforms`, below the policy. */
   readonly transforms: readonly object[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Keys of `proxy` besides the ports. */
+  readonly proxy?: Readonly<Record<string, unknown>>;
   /** Ports of `localhost` that may be reached. */
   readonly ports: readonly number[];
 }
@@ -159,7 +161,7 @@ export async function startSallyport(
     // JSON is YAML, too.
     JSON.stringify({
       dns: { enabled: false },
-      proxy: { http_listen: "off", https_listen: "127.0.0.1:0", upstream_deny_cidrs: [] },
+      proxy: { http_listen: "off", https_listen: "127.0.0.1:0", upstream_deny_cidrs: [], ...pipeline.proxy },
       tls: { ca_cert: keys.caCert, ca_key: keys.caKey, upstream_ca: keys.caCert },
       metrics: { listen: "off" },
       log: { format: "json" },

@@ -12,18 +12,22 @@ import {
   startOrigin,
   startSallyport,
 } from "./contestants.ts";
+import { benchGrpc } from "./grpc.ts";
 import { makeKeys } from "./keys.ts";
 import { h2load, newConnections, type Target, transfers, wrk } from "./load.ts";
 import { describeMachine, findProgram, measure } from "./machine.ts";
 import { benchMechanisms } from "./mechanisms.ts";
 import { benchScrubbing } from "./scrub.ts";
 import { benchStreams } from "./streams.ts";
+import { benchWorkers } from "./workers.ts";
 import { medianSample, type Result, resultTable, type Sample, targetLines } from "./report.ts";
 
 const usage = `npm run bench -- [options]
   --mechanisms   what each credential mechanism costs beside the plain swap, in place of all this
   --scrub        what it costs to search answers for the credential, in place of all this
+  --grpc         unary calls, in place of all this
   --streams      64 WebSockets that echo and 1000 open event streams, in place of all this
+  --workers      two workers against one process, in place of all this
   --smoke        a second of everything at 16 connections: proves that it works
   --only NAME    only scenarios (or mechanisms) whose name begins so
   --seconds N    length of a round with kept connections (5)
@@ -45,7 +49,9 @@ async function main(): Promise<number> {
     options: {
       mechanisms: { type: "boolean", default: false },
       scrub: { type: "boolean", default: false },
+      grpc: { type: "boolean", default: false },
       streams: { type: "boolean", default: false },
+      workers: { type: "boolean", default: false },
       smoke: { type: "boolean", default: false },
       only: { type: "string", default: "" },
       seconds: { type: "string", default: "5" },
@@ -86,6 +92,22 @@ async function main(): Promise<number> {
     if (smoke) return 0;
     if (write) writeScrubbing(table, targets, describeMachine(nginx, wrkProgram));
     return missed === 0 ? 0 : 1;
+  }
+  if (values.workers) {
+    const connections = values.smoke ? 50 : 1500;
+    const options = { nginx, wrk: wrkProgram, seconds, rounds, connections, nodeFlags: flags };
+    const { table, targets, missed } = await benchWorkers(options);
+    console.log(`${table}\n\n${targets.join("\n")}`);
+    return missed === 0 || values.smoke ? 0 : 1;
+  }
+  if (values.grpc) {
+    const program = findProgram("h2load");
+    if (program === undefined) {
+      console.log("skipped: needs h2load (Debian: apt-get install nghttp2-client)");
+      return values.require ? 1 : 0;
+    }
+    console.log(await benchGrpc({ nginx, h2load: program, seconds, rounds, nodeFlags: flags }));
+    return 0;
   }
   if (values.streams) {
     const options = { nginx, seconds, rounds, streams: values.smoke ? 50 : 1000, nodeFlags: flags };

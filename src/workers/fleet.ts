@@ -87,6 +87,7 @@ export class Fleet implements Served {
     });
     this.#vaults.put(this.#generation, this.#vault);
     beforeWorkers(this.#primary);
+    // Dealt out in turn, so that parts of a limit fill evenly; docs/workers.md has what that costs.
     cluster.schedulingPolicy = cluster.SCHED_RR;
     cluster.setupPrimary({ serialization: "advanced" });
     try {
