@@ -1,7 +1,12 @@
 // Misuse of placeholders and leaked credentials, seen from both ends of the proxy and in its audit.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { createHmac } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { after, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
+import { eventually } from "./harness/wait.ts";
 import type { Client, RequestOptions } from "./harness/client.ts";
 import { type Answer, valueOf } from "./harness/message.ts";
 import { answer } from "./harness/upstream.ts";
@@ -12,9 +17,36 @@ const lenient = "placeholder-that-is-only-reported";
 const strict = "placeholder-that-blocks-bodies-too";
 const injected = "canary-injected-/+%&0123456789";
 
+/** What the webhook got. */
+const posted: { signature: string; body: string }[] = [];
+const receiver = createServer((request, response) => {
+  let body = "";
+  request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+  request.on("end", () => {
+    posted.push({ signature: String(request.headers["sallyport-signature"]), body });
+    response.writeHead(204).end();
+  });
+});
+receiver.listen(0, "127.0.0.1");
+await once(receiver, "listening");
+after(() => {
+  receiver.closeAllConnections();
+  receiver.close();
+});
+
 const world = await openWorld({
-  env: { E2E_OTHER: "canary-other-0123456789abcdef", E2E_INJECTED: injected },
+  env: {
+    E2E_WEBHOOK: "canary-webhook-0123456789abcdef",
+    E2E_OTHER: "canary-other-0123456789abcdef",
+    E2E_INJECTED: injected,
+  },
   config: ({ securePort }) => ({
+    findings: {
+      webhook: {
+        url: `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`,
+        secret: { type: "env", var: "E2E_WEBHOOK" },
+      },
+    },
     transforms: [
       allowlist(["*.e2e.test:*"]),
       secrets([
@@ -241,4 +273,18 @@ test("attack 45: a redirect is handed on, with no credential in it, and never fo
   const location = valueOf(got.fields, "location") ?? "";
   assert.ok(location.endsWith(encodeURIComponent(`Bearer ${placeholder}`)), location);
   assert.equal(secure.received.filter(({ target }) => target.startsWith("/followed")).length, 0);
+});
+
+test("the webhook gets what the audit has, signed", async () => {
+  const { client } = await send("/", { fields: [`X-Hook: ${other}`] });
+  const [found] = await proxy.audit.findingsOf(client);
+  const post = await eventually("the finding", () =>
+    posted.find(({ body }) => body.includes(`"${found?.request_id}"`)),
+  );
+  const { type, finding } = JSON.parse(post.body) as { type: string; finding: object };
+  assert.equal(type, "finding");
+  assert.deepEqual(finding, found);
+  const [, seconds, hex] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(post.signature) ?? [];
+  const key = "canary-webhook-0123456789abcdef";
+  assert.equal(hex, createHmac("sha256", key).update(`${seconds}.${post.body}`).digest("hex"));
 });
