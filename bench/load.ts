@@ -73,8 +73,16 @@ export async function wrk(
   };
 }
 
+/** What h2load sends. */
+export interface H2Request {
+  readonly path: string;
+  readonly fields: Readonly<Record<string, string>>;
+  /** Sent with POST; `undefined` for a GET. */
+  readonly bodyFile?: string;
+}
+
 /**
- * Keeps HTTP/2 connections busy for some seconds, each with so many requests at a time, `GET /small`.
+ * Keeps HTTP/2 connections busy for some seconds, each with so many of one request at a time, by default `GET /small`.
  * @throws {Error} when an answer was not 2xx, a connection failed, or HTTP/2 was not what was spoken
  */
 export async function h2load(
@@ -83,12 +91,14 @@ export async function h2load(
   connections: number,
   streams: number,
   seconds: number,
+  { path, fields: own, bodyFile }: H2Request = small,
 ): Promise<Pick<WrkResult, "requests" | "requestsPerSecond">> {
-  const fields = { ":authority": target.host, ...small.fields };
+  const fields = { ":authority": target.host, ...own };
   const headers = Object.entries(fields).flatMap(([name, value]) => ["-H", `${name}: ${value}`]);
   const args = [`-c${connections}`, `-m${streams}`, `-D${seconds}`, ...headers];
+  if (bodyFile !== undefined) args.push("-d", bodyFile);
   const output = await new Promise<string>((resolve, reject) => {
-    execFile(program, [...args, `https://localhost:${target.port}${small.path}`], (error, stdout, stderr) => {
+    execFile(program, [...args, `https://localhost:${target.port}${path}`], (error, stdout, stderr) => {
       if (error) reject(new Error(`h2load failed: ${stderr || error.message}`));
       else resolve(stdout);
     });

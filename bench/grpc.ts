@@ -1,0 +1,117 @@
+// client ── gRPC over TLS ──▶ contestant (nginx with grpc_pass, or Sallyport) ── gRPC over TLS ──▶ origin: unary calls
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  accepts,
+  type Contestant,
+  nginxHome,
+  placeholder,
+  serverTls,
+  startNginx,
+  startSallyport,
+  swap,
+} from "./contestants.ts";
+import { type Keys, makeKeys } from "./keys.ts";
+import { h2load } from "./load.ts";
+import { freePort, measure, startProcess } from "./machine.ts";
+import { medianSample, type Result, resultTable, type Sample } from "./report.ts";
+
+/** Connections, and calls at a time on each. */
+const loads = [
+  [4, 16],
+  [1, 64],
+] as const;
+
+export interface GrpcOptions {
+  readonly nginx: string;
+  readonly h2load: string;
+  readonly seconds: number;
+  readonly rounds: number;
+  readonly nodeFlags: readonly string[];
+}
+
+/** Unary calls with a message of 100 bytes either way, as Markdown. */
+export async function benchGrpc(options: GrpcOptions): Promise<string> {
+  const directory = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
+  const running: { stop(): Promise<void> }[] = [];
+  try {
+    const keys = makeKeys(directory);
+    const port = await freePort();
+    const origin = new URL("grpc-origin.ts", import.meta.url).pathname;
+    const ready = () => accepts(port);
+    running.unshift(
+      await startProcess(process.execPath, [origin, String(port), keys.cert, keys.key], { ready }),
+    );
+    const stop = async (): Promise<void> => {};
+    const nginx = await startNginxProxy(options.nginx, directory, keys, port);
+    running.unshift(nginx);
+    const sallyport = await startSallyport(directory, keys, { port, stop }, options.nodeFlags, swap(port));
+    running.unshift(sallyport);
+    const request = {
+      path: "/bench.Echo/Unary",
+      fields: {
+        Authorization: `Bearer ${placeholder}`,
+        "content-type": "application/grpc",
+        te: "trailers",
+      },
+      bodyFile: join(directory, "message"),
+    };
+    writeFileSync(request.bodyFile, Buffer.concat([Buffer.from([0, 0, 0, 0, 100]), Buffer.alloc(100, "m")]));
+    const results: Result[] = [];
+    for (const [connections, streams] of loads) {
+      const name = `gRPC, ${connections} x ${streams} calls`;
+      const samples: Record<Contestant["name"], Sample[]> = { nginx: [], sallyport: [] };
+      for (let round = options.rounds > 1 ? -1 : 0; round < options.rounds; round++) {
+        for (const contestant of [nginx, sallyport]) {
+          console.error(`${name}: ${contestant.name}, ${round < 0 ? "warming up" : `round ${round + 1}`}`);
+          const target = { port: contestant.port, host: `localhost:${port}`, caCert: keys.caCert };
+          const { result, cost } = await measure(contestant.pid, () =>
+            h2load(options.h2load, target, connections, streams, options.seconds, request),
+          );
+          const { requests, requestsPerSecond: rate } = result;
+          if (round >= 0) {
+            samples[contestant.name].push({ ...cost, rate, cpu: (cost.cpuSeconds / requests) * 1e6 });
+          }
+        }
+      }
+      const medians = { nginx: medianSample(samples.nginx), sallyport: medianSample(samples.sallyport) };
+      results.push({ scenario: name, unit: "call", medians });
+    }
+    return resultTable(results);
+  } finally {
+    for (const one of running) await one.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** nginx as a gRPC proxy that does the same: verified TLS upstream from a pool, one field set, one line of log. */
+async function startNginxProxy(
+  nginx: string,
+  directory: string,
+  keys: Keys,
+  origin: number,
+): Promise<Contestant> {
+  const port = await freePort();
+  const home = nginxHome(directory, "proxy");
+  const http = `
+    upstream origin { server localhost:${origin}; keepalive 300; keepalive_requests 1000000000; }
+    server {
+      listen 127.0.0.1:${port} ssl http2;
+      ${serverTls(keys)}
+      keepalive_requests 1000000000;
+      access_log ${home}/access.log combined buffer=16k flush=1s;
+      location / {
+        grpc_pass grpcs://origin;
+        grpc_set_header Host localhost:${origin};
+        grpc_set_header Authorization "Bearer credential";
+        grpc_ssl_verify on;
+        grpc_ssl_trusted_certificate ${keys.caCert};
+        grpc_ssl_server_name on;
+        grpc_ssl_name localhost;
+        grpc_ssl_protocols TLSv1.2 TLSv1.3;
+      }
+    }`;
+  const running = await startNginx(nginx, home, port, http);
+  return { name: "nginx", pid: running.pid, port, stop: running.stop };
+}
