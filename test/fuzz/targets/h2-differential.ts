@@ -128,7 +128,7 @@ async function askServer(blocks: readonly Buffer[]): Promise<Reading> {
   session.on("error", () => {});
   session.on("stream", (stream, _headers, _flags, raw) => {
     stream.on("error", () => {});
-    accepted[((stream.id ?? 1) - 1) / 2] = raw as string[];
+    accepted[((stream.id ?? 1) - 1) / 2] = raw;
   });
   const heads = blocks.map((block, index) => frame(1, 5, 1 + 2 * index, block));
   const undecodable = await converse(ours, 0, [clientPreface, settingsFrame([]), ...heads]);
