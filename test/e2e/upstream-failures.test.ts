@@ -8,12 +8,13 @@ import * as x509 from "../../src/tls/x509.ts";
 import { makeCa, makeLeaf } from "../helpers/pki.ts";
 import { type Answer, valueOf } from "./harness/message.ts";
 import { startUpstream, type Upstream, type UpstreamOptions } from "./harness/upstream.ts";
-import { openWorld, placeholder } from "./harness/world.ts";
+import { allowlist, openWorld, placeholder, secrets, swap } from "./harness/world.ts";
 
 const patience = "700ms";
 const world = await openWorld({
   config: () => ({
     proxy: { timeouts: { upstream_connect: patience } },
+    transforms: [allowlist(["*.e2e.test:*"]), secrets([swap("E2E_KEY", placeholder, ["*.e2e.test:*"])])],
   }),
 });
 const { proxy } = world;

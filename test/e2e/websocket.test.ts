@@ -373,13 +373,13 @@ const wsPort = (server.address() as AddressInfo).port;
 
 for (const [what, host, sent] of [
   ["with a credential", "api.e2e.test", `Bearer ${world.credential}`],
-  ["without", "other.e2e.test", `Bearer ${placeholder}`],
+  ["without", "other.e2e.test", undefined],
 ] as const) {
   test(`attack 28: ws on both sides, ${what}: messages of every size, a subprotocol, pings, a close code`, async () => {
     const tunnel = await world.connect(`${host}:${wsPort}`);
     const socket = new WebSocket(`wss://${host}:${wsPort}/ws`, ["first", "second"], {
       createConnection: () => tunnel.socket,
-      headers: { Authorization: `Bearer ${placeholder}` },
+      headers: sent === undefined ? {} : { Authorization: `Bearer ${placeholder}` },
     });
     await within("open", once(socket, "open"));
     assert.equal(authorization, sent, "the handshake has what a request would have");
