@@ -67,7 +67,7 @@ function transformsOf({ securePort, plainPort }: Facts, protection: Protection):
   const replace = (proxyValue: string, ...headers: string[]): object => ({
     proxy_value: proxyValue,
     // Without a list, all headers.
-    ...(off ? {} : { match_headers: headers }),
+    ...(off ? { on_misuse: "report" } : { match_headers: headers }),
   });
   const rules = upstreams.map((host) => rule(host));
   const credentials = secrets([
@@ -92,9 +92,27 @@ function transformsOf({ securePort, plainPort }: Facts, protection: Protection):
       secret_access_key: env("E2E_AWS_KEY"),
       allowed_regions: off ? [] : ["eu-west-1"],
       ...(off
-        ? { match_scope_to_host: false, allowed_actions: ["*:*"] }
+        ? {
+            match_scope_to_host: false,
+            allowed_actions: ["s3:*", "iam:*", "sts:GetSessionToken", "sts:AssumeRole"],
+          }
         : { allowed_services: ["s3", "sts"] }),
       rules: [rule("*.amazonaws.com:*")],
+    },
+  };
+  const oauth = {
+    name: "oauth_token",
+    config: {
+      tokens: [
+        {
+          grant: "client_credentials",
+          token_endpoint: `https://other.e2e.test:${securePort}/token`,
+          client_id: env("E2E_AWS_ID"),
+          client_secret: env("E2E_AWS_KEY"),
+          rules: [rule("api.e2e.test:*", { paths: ["/minted/*"] })],
+          ...scrub,
+        },
+      ],
     },
   };
   const policy = allowlist([
@@ -114,7 +132,8 @@ function transformsOf({ securePort, plainPort }: Facts, protection: Protection):
     { cidr: "169.254.0.0/16" },
     { cidr: "::/0" },
   ]);
-  return off ? [credentials, aws] : [policy, credentials, aws];
+  const mechanisms = [credentials, aws, oauth];
+  return off ? mechanisms : [policy, ...mechanisms];
 }
 
 function configOf(facts: Facts, protection: Protection): Record<string, unknown> {

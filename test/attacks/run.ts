@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { openArena } from "./arena.ts";
 import { attacks } from "./rows/index.ts";
 import { isMet, type Result, runAttacks } from "./suite.ts";
+import { waysOf } from "./table.ts";
 
 const { values: options } = parseArgs({
   options: { row: { type: "string", multiple: true }, verbose: { type: "boolean", short: "v" } },
@@ -17,8 +18,7 @@ const rows = attacks.filter(({ number }) => wanted === undefined || wanted.inclu
 function lines({ attack, tried }: Result): string[] {
   const { number, title, notApplicable } = attack;
   const outcomes = [...new Set(tried.map(({ outcome }) => outcome))].join(", ");
-  const ways = new Set(tried.map(({ attempt }) => attempt.by));
-  const count = `${tried.length} ${tried.length === 1 ? "attempt" : "attempts"} by ${[...ways].join("; ")}`;
+  const count = `${tried.length} ${tried.length === 1 ? "attempt" : "attempts"} by ${waysOf(attack)}`;
   const head = `${String(number).padStart(2)} ${outcomes || "not applicable"}: ${title} (${notApplicable ?? count})`;
   const shown = tried.filter(
     ({ outcome }) => options.verbose || outcome === "worked" || outcome === "failed",

@@ -1,4 +1,5 @@
 // Attacks 33, 41 to 44 and 46 to 49: getting a credential put where it can be read, or signed for something else.
+import { randomBytes } from "node:crypto";
 import { type Field, valuesOf } from "../../e2e/harness/message.ts";
 import { placeholder } from "../../e2e/harness/world.ts";
 import { type Arena, authorization, nothingArrives, refusal, sharpPlaceholder } from "../arena.ts";
@@ -24,6 +25,29 @@ async function misplaced(arena: Arena, way: Way, asked: Partial<Asked>): Promise
   const got = upstream.received.slice(before).map(({ head, body }) => head + body.toString("latin1"));
   hold(!got.some((text) => text.includes(arena.credentials.key)), "the credential was put there");
   return refusal(reply, "placeholder_misused");
+}
+
+/** Logs in at the issuer of an entry; what it gives is not for the workload. */
+async function logIn(arena: Arena, way: Way, grant: string): Promise<string> {
+  const given = ["access", "refresh"].map((label) => `${label}-${randomBytes(15).toString("base64url")}`);
+  for (const token of given) arena.hunt.hunt("a token of the issuer", token);
+  const [access, refresh] = given;
+  arena.world.secure.on("/token", async (request) => {
+    await request.body();
+    const body = JSON.stringify({ access_token: access, refresh_token: refresh, expires_in: 60 });
+    request.write(
+      `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nSet-Cookie: session=${access}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+  });
+  const reply = await arena.ask(way, {
+    authority: `other.e2e.test:${arena.world.secure.port}`,
+    path: "/token",
+    method: "POST",
+    fields: [["Content-Type", "application/x-www-form-urlencoded"]],
+    body: `grant_type=${grant}&code=x&refresh_token=y`,
+  });
+  hold(reply.status === 200, `answered with ${reply.status} ${reply.reason ?? ""}`);
+  return "what comes back is a placeholder";
 }
 
 const awsKey = "AKIAPLACEHOLDER";
@@ -149,6 +173,19 @@ export const credentialAttacks: readonly Attack[] = [
         hold(sent.length === 1 && sent[0] === own, `${sent.length} fields arrived`);
         return "one field arrives, the injected one";
       },
+    ),
+  },
+  {
+    number: 46,
+    title: "A refreshed token in an answer or a cookie",
+    defence:
+      "tokens that an issuer gives to a workload come back as placeholders, where an `oauth_token` entry owns the endpoint; others, such as cookies of a session, are the workload's own",
+    attempts: each(
+      ["authorization_code", "refresh_token"],
+      [...tlsWays],
+      (grant) => `a login of the workload's own, by ${grant}`,
+      "neutralised",
+      logIn,
     ),
   },
   {

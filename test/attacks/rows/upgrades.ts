@@ -74,9 +74,9 @@ async function onStream(
       { endStream: false },
     );
     stream.on("error", () => {});
-    const [head] = (await within("an answer", once(stream, "response"))) as [Record<string, string>];
+    const [head] = (await within("an answer", once(stream, "response"))) as [Record<string, number | string>];
     const fields = Object.entries(head).map(([name, value]): Field => [name, String(value)]);
-    const reason = head["sallyport-reason"];
+    const reason = head["sallyport-reason"]?.toString();
     return { status: Number(head[":status"]), reason, fields, body: Buffer.alloc(0), complete: true };
   } finally {
     session.destroy();
