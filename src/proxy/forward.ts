@@ -1,25 +1,18 @@
-import type { AuditRecord, AuditSink } from "../audit/types.ts";
+import type { AuditRecord } from "../audit/types.ts";
 import { Body, BodyAbortedError } from "../http/body.ts";
 import type { Channel } from "../http/channel.ts";
 import type { Answer } from "../http/h1/server.ts";
 import { stripHopByHop } from "../http/hop-by-hop.ts";
 import type { Incoming } from "../http/incoming.ts";
-import type { Framing, RequestHead, ResponseHead } from "../http/message.ts";
-import { parseTarget, type Target, TargetError } from "../http/target.ts";
-import {
-  acceptanceProblem,
-  type Handshake,
-  HandshakeError,
-  webSocketHandshake,
-  writeHandshake,
-} from "../http/websocket.ts";
-import type { Authentication, ConnectionFacts } from "../listeners/context.ts";
+import type { Framing, ResponseHead } from "../http/message.ts";
+import { acceptanceProblem, type Handshake, writeHandshake } from "../http/websocket.ts";
+import type { ConnectionFacts } from "../listeners/context.ts";
 import type { Findings } from "../findings/findings.ts";
 import type { Inspection } from "../findings/inspection.ts";
-import { ExchangeState } from "../pipeline/exchange.ts";
+import type { ExchangeState } from "../pipeline/exchange.ts";
 import type { Decision, Pipeline } from "../pipeline/pipeline.ts";
 import { refusal, type RefusalAnswer, rejectionAnswer, syntheticAnswer } from "../pipeline/refusal.ts";
-import type { Caller, Client, ExchangeResponse } from "../pipeline/types.ts";
+import type { ExchangeResponse } from "../pipeline/types.ts";
 import type { Reason } from "../reasons.ts";
 import type { Exposures } from "../scrub/exposures.ts";
 import { CodingError } from "../scrub/recode.ts";
@@ -29,30 +22,23 @@ import {
   UpstreamError,
   type UpstreamHandlers,
 } from "../upstream/index.ts";
-import { hostHeader, noBody, requestFraming, responseFraming } from "./outgoing.ts";
+import { admit, type AdmissionContext, earlyRefusal, type Known } from "./admission.ts";
+import { noBody, requestFraming, responseFraming } from "./outgoing.ts";
 import { grpcAnswer, isGrpcCall } from "./grpc-answer.ts";
 import { emptyFacts, exchangeRecord, type Outcome } from "./record.ts";
-import { RequestAuthorityError, requestAuthority } from "./request-authority.ts";
 import { type Scrubbing, scrubbing } from "./scrubbing.ts";
 import { badAcceptance, type RelayContext, relayWebSocket } from "./upgrade.ts";
 
 /** What forwarding needs of the running proxy. */
-export interface ForwardContext extends RelayContext {
+export interface ForwardContext extends RelayContext, AdmissionContext {
   readonly upstream: Upstream;
-  readonly audit: AuditSink;
   readonly denialMessage: string | undefined;
-  readonly maxRequestBody: number;
-  readonly maxResponseBody: number;
-  readonly plaintextCredentials: boolean;
   /** What went out, which must not come back. */
   readonly exposures: Exposures;
   /** Looks for misuse in requests. */
   readonly findings: Findings;
   pipeline(): Pipeline;
   nextId(): string;
-  authenticate(proxyAuthorization: string | undefined): Authentication;
-  /** Whether what a tunnel's opening proved still holds. */
-  stands(caller: Caller | undefined): boolean;
   /** Told of every exchange that ended, for counters and summaries. */
   onOutcome?: ((exchange: ExchangeState | undefined, outcome: Outcome) => void) | undefined;
   /** Told of every exchange that begins, with what gives its record as far as it is known. */
@@ -64,35 +50,19 @@ export function forward(context: ForwardContext, incoming: Incoming, facts: Conn
   new Flow(context, incoming, facts).begin();
 }
 
-/** A request is refused before there is an exchange to speak of. */
-class Refused extends Error {
-  readonly status: number;
-  readonly reason: Reason;
-  constructor(status: number, reason: Reason, message = "") {
-    super(message);
-    this.status = status;
-    this.reason = reason;
-  }
-}
-
 /** The life of one exchange: decide, forward, answer, record. */
 class Flow implements UpstreamHandlers {
   readonly #context: ForwardContext;
   readonly #incoming: Incoming;
   readonly #facts: ConnectionFacts;
   readonly #pipeline: Pipeline;
-  readonly #id: string;
+  readonly #known: Known;
   readonly #startedAt = performance.now();
   readonly #outcome: Outcome = emptyFacts();
-  #exchange: ExchangeState | undefined;
   #inspection: Inspection | undefined;
   #scrubbing: Scrubbing | undefined;
-  /** With the caller, once the request has proved one. */
-  #client: Client;
   #sent: { cancel(): void } | undefined;
   #sentAt = 0;
-  /** The client wants to speak WebSocket. */
-  #handshake: Handshake | undefined;
   #gone = false;
   #answered = false;
 
@@ -100,24 +70,24 @@ class Flow implements UpstreamHandlers {
     this.#context = context;
     this.#incoming = incoming;
     this.#facts = facts;
-    this.#client = facts.client;
     this.#pipeline = context.pipeline();
-    this.#id = context.nextId();
+    this.#known = { id: context.nextId(), client: facts.client, exchange: undefined, handshake: undefined };
   }
 
   begin(): void {
     this.#pipeline.enter();
     this.#incoming.onAbandoned = () => this.#onAbandoned();
     this.#incoming.onDone = (error) => this.#onDone(error);
+    let exchange: ExchangeState;
     try {
-      this.#exchange = this.#admit(this.#incoming.head);
+      exchange = admit(this.#context, this.#incoming, this.#facts, this.#known);
     } catch (error) {
       this.#refuseEarly(error);
       return;
     }
-    this.#context.onBegun?.(this.#id, () => this.#auditRecord());
-    this.#inspection = this.#context.findings.inspect(this.#exchange);
-    const decision = this.#pipeline.request(this.#exchange);
+    this.#context.onBegun?.(this.#known.id, () => this.#auditRecord());
+    this.#inspection = this.#context.findings.inspect(exchange);
+    const decision = this.#pipeline.request(exchange);
     if (decision instanceof Promise) void this.#late(decision, (late) => this.#decided(late));
     else this.#guarded(() => this.#decided(decision));
   }
@@ -139,77 +109,6 @@ class Flow implements UpstreamHandlers {
     }
   }
 
-  /** Everything that is checked before policy; what it throws is a refusal. */
-  #admit(head: RequestHead): ExchangeState {
-    const facts = this.#facts;
-    if (!this.#context.audit.healthy) throw new Refused(503, "audit_unavailable");
-    const client = this.#clientOf(head);
-    this.#client = client;
-    const target = parseTarget(head.method, head.target);
-    // A CONNECT inside a tunnel, or on a port that opens none, would be forwarded as an ordinary request
-    // (attack 19); TRACE hands back the request it got, credential included (attack 36).
-    if (head.method === "CONNECT" || head.method === "TRACE") throw new Refused(405, "method_not_allowed");
-    const authority = requestAuthority(head, target, facts);
-    const exchange = this.#open(head, target, client, authority);
-    this.#exchange = exchange;
-    if (facts.refusal !== undefined) {
-      this.#outcome.rejectedBy = facts.refusal.by;
-      throw new Refused(facts.refusal.status, facts.refusal.reason);
-    }
-    const expect = head.headers.get("expect");
-    if (expect !== undefined && !head.expectContinue && head.version > 10) {
-      throw new Refused(417, "expectation_failed");
-    }
-    this.#handshake = webSocketHandshake(head);
-    if (head.protocol !== undefined && this.#handshake === undefined) {
-      throw new Refused(501, "upgrade_not_supported");
-    }
-    const hostIndex = head.headers.indexOf("host");
-    const hostText = hostHeader(head.headers.valueAt(hostIndex), exchange);
-    if (hostIndex < 0) head.headers.append("Host", hostText);
-    else head.headers.setValueAt(hostIndex, hostText);
-    stripHopByHop(head.headers);
-    return exchange;
-  }
-
-  #open(
-    head: RequestHead,
-    target: Target,
-    client: Client,
-    authority: ExchangeState["authority"],
-  ): ExchangeState {
-    return new ExchangeState({
-      id: this.#id,
-      scheme: this.#facts.scheme,
-      authority,
-      client,
-      request: {
-        method: head.method,
-        path: target.path,
-        query: target.query,
-        canonicalPath: target.canonicalPath,
-        version: head.version,
-        headers: head.headers,
-        body: this.#incoming.body,
-      },
-      maxRequestBody: this.#context.maxRequestBody,
-      maxResponseBody: this.#context.maxResponseBody,
-      plaintextCredentials: this.#context.plaintextCredentials,
-    });
-  }
-
-  /** Requests that come as to a proxy prove who sends them; inside a tunnel the tunnel did, until that proof ends. */
-  #clientOf(head: RequestHead): Client {
-    const { client, proxyRequests } = this.#facts;
-    if (!proxyRequests) {
-      if (!this.#context.stands(client.caller)) throw new Refused(407, "caller_required");
-      return client;
-    }
-    const who = this.#context.authenticate(head.headers.get("proxy-authorization"));
-    if (who === false) throw new Refused(407, "caller_required");
-    return who === true ? client : { ...client, caller: who satisfies Caller };
-  }
-
   #decided(decision: Decision | undefined): void {
     if (this.#gone) return;
     const settled = this.#inspection === undefined ? decision : this.#inspection.settle(decision);
@@ -218,12 +117,12 @@ class Flow implements UpstreamHandlers {
   }
 
   #send(): void {
-    const exchange = this.#exchange as ExchangeState;
+    const exchange = this.#known.exchange as ExchangeState;
     this.#scrubbing = scrubbing(exchange, this.#context.exposures);
     const { request, authority } = exchange;
     const head = this.#incoming.head;
     const query = request.query === undefined ? "" : `?${request.query}`;
-    if (this.#handshake !== undefined) writeHandshake(request.headers, this.#handshake);
+    if (this.#known.handshake !== undefined) writeHandshake(request.headers, this.#known.handshake);
     this.#sentAt = performance.now();
     this.#sent = this.#context.upstream.send(
       {
@@ -238,8 +137,8 @@ class Flow implements UpstreamHandlers {
         target: head.target === "*" ? "*" : request.path + query,
         headers: request.headers,
         body: request.body,
-        framing: this.#handshake === undefined ? requestFraming(head.framing, request.body) : noBody,
-        upgrade: this.#handshake === undefined ? undefined : "websocket",
+        framing: this.#known.handshake === undefined ? requestFraming(head.framing, request.body) : noBody,
+        upgrade: this.#known.handshake === undefined ? undefined : "websocket",
         expectContinue: head.expectContinue && request.body.bytes === undefined,
         http2: head.version === 20,
         credentials: exchange.claims,
@@ -256,7 +155,7 @@ class Flow implements UpstreamHandlers {
   }
 
   onResponse(head: ResponseHead, body: Body, info: ConnectionInfo): void {
-    const exchange = this.#exchange as ExchangeState;
+    const exchange = this.#known.exchange as ExchangeState;
     this.#outcome.connection = info;
     this.#outcome.upstreamMs = performance.now() - this.#sentAt;
     if (this.#gone) {
@@ -273,12 +172,12 @@ class Flow implements UpstreamHandlers {
 
   /** The upstream accepted the handshake, or says so (attack 29); nothing flows before that is known. */
   onUpgrade(head: ResponseHead, channel: Channel, info: ConnectionInfo): void {
-    const exchange = this.#exchange as ExchangeState;
+    const exchange = this.#known.exchange as ExchangeState;
     this.#outcome.connection = info;
     const cut = () => channel.sink.abort(new BodyAbortedError("the upgrade came to nothing"));
     this.#sent = { cancel: cut };
     const { headers, status, reason, version } = head;
-    const problem = acceptanceProblem(this.#handshake as Handshake, exchange.request.headers, headers);
+    const problem = acceptanceProblem(this.#known.handshake as Handshake, exchange.request.headers, headers);
     if (problem !== undefined) {
       cut();
       this.onError(badAcceptance(exchange.authority.text, problem));
@@ -325,7 +224,7 @@ class Flow implements UpstreamHandlers {
 
   #respond(decision: Decision | undefined, head: ResponseHead): void {
     if (this.#gone) return;
-    const exchange = this.#exchange as ExchangeState;
+    const exchange = this.#known.exchange as ExchangeState;
     const response = exchange.response as NonNullable<ExchangeState["response"]>;
     if (decision !== undefined) {
       response.body.cancel();
@@ -376,13 +275,13 @@ class Flow implements UpstreamHandlers {
   }
 
   #refuseEarly(error: unknown): void {
-    if (error instanceof Refused || error instanceof RequestAuthorityError) {
-      this.#refuse(error.status, error.reason, error.message);
-    } else if (error instanceof TargetError) {
-      this.#refuse(400, error.reason, error.message);
-    } else if (error instanceof HandshakeError) {
-      this.#refuse(400, "bad_websocket_handshake", error.message);
-    } else this.#crash(error);
+    const refused = earlyRefusal(error);
+    if (refused === undefined) {
+      this.#crash(error);
+      return;
+    }
+    if (refused.by !== undefined) this.#outcome.rejectedBy = refused.by;
+    this.#refuse(refused.status, refused.reason, refused.message);
   }
 
   #refuse(status: number, reason: Reason, detail: string): void {
@@ -393,8 +292,8 @@ class Flow implements UpstreamHandlers {
 
   #refusalFacts(detail: string | undefined) {
     return {
-      requestId: this.#id,
-      host: this.#exchange?.authority.host.name,
+      requestId: this.#known.id,
+      host: this.#known.exchange?.authority.host.name,
       detail: detail === "" ? undefined : detail,
       override: this.#context.denialMessage,
     };
@@ -458,12 +357,19 @@ class Flow implements UpstreamHandlers {
     const outcome = this.#outcome;
     outcome.durationMs = performance.now() - this.#startedAt;
     audit.write(this.#auditRecord());
-    onOutcome?.(this.#exchange, outcome);
+    onOutcome?.(this.#known.exchange, outcome);
     this.#pipeline.leave();
   }
 
   #auditRecord(): AuditRecord {
     const { head } = this.#incoming;
-    return exchangeRecord(this.#id, head, this.#facts, this.#client, this.#exchange, this.#outcome);
+    return exchangeRecord(
+      this.#known.id,
+      head,
+      this.#facts,
+      this.#known.client,
+      this.#known.exchange,
+      this.#outcome,
+    );
   }
 }
