@@ -254,8 +254,8 @@ export const socketEcho: Script = (request) => {
     const bytes = Buffer.from(form, "latin1");
     request.write(Buffer.concat([wsFrame(text, bytes), wsFrame(binary, bytes)]));
     for (const kind of [ping, pong]) if (bytes.length <= 125) request.write(wsFrame(kind, bytes));
-    // A message in two frames, cut at each of a few bytes, and one in frames of a byte each.
-    for (let at = 1; at < bytes.length; at += 7) {
+    // A message in two frames, cut at every byte, and one in frames of a byte each.
+    for (let at = 1; at < bytes.length; at++) {
       request.write(wsFrame(text, bytes.subarray(0, at), false));
       request.write(wsFrame(continuation, bytes.subarray(at)));
     }
