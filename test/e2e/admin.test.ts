@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { type Client, openAbsolute, openTunnel } from "./harness/client.ts";
 import { valueOf } from "./harness/message.ts";
 import { type Address, runSallyport, type Sallyport } from "./harness/sallyport.ts";
-import { eventually, within } from "./harness/wait.ts";
+import { eventually, pause, within } from "./harness/wait.ts";
 import { allowlist, openWorld, placeholder, secrets, standardConfig, swap } from "./harness/world.ts";
 
 const world = await openWorld();
@@ -282,6 +282,8 @@ test("a credential that cannot be read anew at a reload keeps serving, and is re
     config: () => ({ ...operated, transforms: [allowlist(["plain.localhost"]), secrets([entry])] }),
     env,
   });
+  // The file is read once it is ready.
+  while ((await ask(`${urlOf(other, "metrics")}/readyz`)).status !== 200) await pause(20);
   rmSync(file);
   assert.equal((await reloadOf(other)).status, 200);
   await other.line("a secret source failed");

@@ -112,7 +112,8 @@ async function runSteps(
       output: before,
       seen: after
         .split("\n")
-        .filter((line) => line !== "" && line !== "ready")
+        // A line of the proxy's log, which shares the pipe, may come late.
+        .filter((line) => line !== "" && line !== "ready" && !line.startsWith("{"))
         .toSorted(),
     };
   } finally {
