@@ -25,6 +25,8 @@ export interface SoakOptions {
 }
 
 export interface SoakResult extends RunResult {
+  /** Connections that an HTTP/2 upstream ended for reasons of its own. */
+  readonly givenUp: number;
   readonly auditRecords: number;
   /** How often the audit has each reason. */
   readonly reasons: Readonly<Record<string, number>>;
@@ -43,7 +45,12 @@ export async function soak({ seconds, seed, workers, clock, report }: SoakOption
   if (clock && variables === undefined) report("the clock does not jump: this machine has no libfaketime");
   const world = await soakWorld(workers, variables ?? {});
   const { proxy } = world;
-  const upstreams = await startUpstreams(world);
+  const weather = new Weather();
+  let givenUp = 0;
+  const upstreams = await startUpstreams(world, () => {
+    givenUp++;
+    weather.blow();
+  });
   let closed = false;
   try {
     world.dns.set("real.e2e.test", ["203.0.113.9"]);
@@ -55,7 +62,7 @@ export async function soak({ seconds, seed, workers, clock, report }: SoakOption
       upstreams,
       dns: await addressOf("dns server starting"),
       books: new Books(),
-      weather: new Weather(),
+      weather,
       counts: {},
       random: randomOf(seed),
     };
@@ -78,7 +85,7 @@ export async function soak({ seconds, seed, workers, clock, report }: SoakOption
     const balance = await stage.books.balance(files, world.canary, performance.now() - began);
     closed = true;
     await world.close();
-    return { ...result, auditRecords: balance.records, reasons: balance.reasons };
+    return { ...result, givenUp, auditRecords: balance.records, reasons: balance.reasons };
   } finally {
     delete process.env["grpc_proxy"];
     rmSync(clockFile, { force: true });

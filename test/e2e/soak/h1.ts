@@ -24,7 +24,7 @@ export function expectAnswer(answer: Answer | undefined, status: number, complet
   if (answer.status !== status || answer.complete !== complete) {
     const reason = valueOf(answer.fields, "sallyport-reason") ?? "";
     throw new Error(
-      `${answer.status} ${reason}, complete: ${answer.complete}, in place of ${status}, ${complete}`,
+      `${answer.status} ${reason} ${answer.status >= 400 ? answer.body.toString() : ""}, complete: ${answer.complete}, in place of ${status}, ${complete}`,
     );
   }
   return answer;
@@ -190,7 +190,8 @@ const kinds: readonly Kind[] = [
     weight: 2,
     async run(client, id) {
       client.send(client.text("GET", `/large/${id}`));
-      await client.reader.until("\r\n\r\n");
+      const head = await client.reader.until("\r\n\r\n");
+      if (head?.startsWith("HTTP/1.1 200 ") !== true) throw new Error(head?.split("\r\n")[0] ?? "closed");
       client.reset();
       return "over";
     },
@@ -202,7 +203,8 @@ const kinds: readonly Kind[] = [
       client.send(`${client.text("POST", `/ok/${id}`, { fields: ["Content-Length: 100000"] })}${body}`);
       client.socket.end();
       // 400, or nothing where the proxy met the end before it had anything to say.
-      await client.reader.rest();
+      const [said = ""] = (await client.reader.rest()).toString("latin1").split("\r\n");
+      if (said !== "" && !said.startsWith("HTTP/1.1 400 ")) throw new Error(said);
       return "over";
     },
   },

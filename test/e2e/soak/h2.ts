@@ -79,7 +79,8 @@ async function ask(
 
 function expectGot({ status, body, code }: Got, wanted: number, length: number | undefined, end = 0): void {
   if (status === wanted && code === end && (length === undefined || body.length === length)) return;
-  throw new Error(`${status}, ${body.length} bytes, code ${code}, in place of ${wanted}, ${length}, ${end}`);
+  const said = status >= 400 ? body.toString() : `${body.length} bytes`;
+  throw new Error(`${status}, ${said}, code ${code}, in place of ${wanted}, ${length}, ${end}`);
 }
 
 const authorization = `Bearer ${placeholder}`;

@@ -63,7 +63,9 @@ export async function run(context: FaultContext, options: RunOptions): Promise<R
   const began = performance.now();
   const passed = () => (performance.now() - began) / 1000;
   let failed = false;
-  const isOver = () => failed || passed() >= seconds;
+  let turns = 0;
+  // Every fault is made at least once.
+  const isOver = () => failed || (turns > 0 && passed() >= seconds);
   const memory = watchMemory(pid, passed, seconds);
   const faultCounts: Record<string, number> = {};
   let weathered = 0;
@@ -84,11 +86,11 @@ export async function run(context: FaultContext, options: RunOptions): Promise<R
     }
   };
   const makeFaults = async (): Promise<void> => {
-    for (let turn = 0; !isOver(); turn++) {
+    for (; !isOver(); turns++) {
       for (const fault of faults) {
         if (isOver()) break;
         report(`${passed().toFixed(0)} s: ${fault.name}; ${sum(stage.counts)} exchanges, ${memory.text()}`);
-        await fault.run(context, turn).catch((error: Error) => {
+        await fault.run(context, turns).catch((error: Error) => {
           throw new Error(`${fault.name}: ${error.message}`);
         });
         faultCounts[fault.name] = (faultCounts[fault.name] ?? 0) + 1;

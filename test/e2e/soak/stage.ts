@@ -1,7 +1,7 @@
 // What every scene of the soak works with: connections that are in the books, exchanges with ids, and the weather.
 import { type Client, openRaw, startTls, type TlsChoices, type Way } from "../harness/client.ts";
 import type { Address } from "../harness/sallyport.ts";
-import { within } from "../harness/wait.ts";
+import { pause, within } from "../harness/wait.ts";
 import type { World } from "../harness/world.ts";
 import type { Books } from "./books.ts";
 import type { Upstreams } from "./upstreams.ts";
@@ -33,6 +33,11 @@ export interface Scene {
 export class Weather {
   #rough = 0;
   #calmSince = Number.NEGATIVE_INFINITY;
+
+  /** A fault that was over at once. */
+  blow(): void {
+    this.#calmSince = performance.now();
+  }
 
   async during(fault: () => Promise<void>): Promise<void> {
     this.#rough++;
@@ -76,6 +81,8 @@ export async function exchange<Value>(
     return value;
   } catch (error) {
     books.unsure(kind, id, on?.remote);
+    // So that a fault which only shows after its damage is known.
+    await pause(100);
     if (weather.roughSince(began - slackMs)) throw new Weathered();
     throw new Error(`${kind}, ${on?.remote ?? ""} ${id}: ${(error as Error).message}`, { cause: error });
   }

@@ -174,10 +174,15 @@ export interface H2Upstream {
   kill(): Promise<void>;
 }
 
-async function startH2(world: World, port = 0): Promise<H2Upstream> {
+/**
+ * @param onGivenUp node's server has ended a connection with INTERNAL_ERROR, as it does now and then where streams are
+ * cancelled while they are sent, whoever the client is
+ */
+async function startH2(world: World, onGivenUp: () => void, port = 0): Promise<H2Upstream> {
   const leaf = makeLeaf(world.upstreamCa, [...secureHosts]);
   const server: Http2SecureServer = createSecureServer({ cert: leaf.certPem, key: leaf.keyPem });
   const sessions = new Set<ServerHttp2Session>();
+  let isKilled = false;
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
@@ -186,7 +191,14 @@ async function startH2(world: World, port = 0): Promise<H2Upstream> {
   });
   server.on("session", (session) => {
     sessions.add(session);
-    session.on("close", () => sessions.delete(session));
+    let isToldToGo = false;
+    session.on("goaway", () => {
+      isToldToGo = true;
+    });
+    session.on("close", () => {
+      sessions.delete(session);
+      if (!isToldToGo && !isKilled) onGivenUp();
+    });
     session.on("error", () => {});
   });
   server.on("sessionError", () => {});
@@ -199,6 +211,7 @@ async function startH2(world: World, port = 0): Promise<H2Upstream> {
   return {
     port: (server.address() as AddressInfo).port,
     async kill() {
+      isKilled = true;
       const closed = once(server, "close");
       server.close();
       for (const session of sessions) session.destroy();
@@ -225,15 +238,15 @@ export interface Upstreams {
   close(): Promise<void>;
 }
 
-export async function startUpstreams(world: World): Promise<Upstreams> {
+export async function startUpstreams(world: World, onGivenUp: () => void): Promise<Upstreams> {
   const answerBy = (upstream: Upstream) =>
     upstream.on("*", (request) => scripts[request.target.split("/")[1] ?? ""]?.(request));
   answerBy(world.secure);
   answerBy(world.plain);
   world.secure.on("/token", issue);
-  const h2 = await startH2(world);
+  const h2 = await startH2(world, onGivenUp);
   let mortal = await startMortal(world);
-  let mortalH2 = await startH2(world);
+  let mortalH2 = await startH2(world, onGivenUp);
   answerBy(mortal);
   const at = (port: number) => `api.e2e.test:${port}`;
   return {
@@ -244,7 +257,7 @@ export async function startUpstreams(world: World): Promise<Upstreams> {
       await Promise.all([mortal.close(), mortalH2.kill()]);
       await pause(ms);
       mortal = await startMortal(world, mortal.port);
-      mortalH2 = await startH2(world, mortalH2.port);
+      mortalH2 = await startH2(world, onGivenUp, mortalH2.port);
       answerBy(mortal);
     },
     async close() {
