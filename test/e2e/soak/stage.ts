@@ -81,9 +81,11 @@ export async function exchange<Value>(
     return value;
   } catch (error) {
     books.unsure(kind, id, on?.remote);
-    // So that a fault which only shows after its damage is known.
-    await pause(100);
-    if (weather.roughSince(began - slackMs)) throw new Weathered();
+    // A fault may only show after its damage.
+    for (let waited = 0; waited < 10; waited++) {
+      if (weather.roughSince(began - slackMs)) throw new Weathered();
+      await pause(100);
+    }
     throw new Error(`${kind}, ${on?.remote ?? ""} ${id}: ${(error as Error).message}`, { cause: error });
   }
 }

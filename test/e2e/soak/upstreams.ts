@@ -180,7 +180,12 @@ export interface H2Upstream {
  */
 async function startH2(world: World, onGivenUp: () => void, port = 0): Promise<H2Upstream> {
   const leaf = makeLeaf(world.upstreamCa, [...secureHosts]);
-  const server: Http2SecureServer = createSecureServer({ cert: leaf.certPem, key: leaf.keyPem });
+  const server: Http2SecureServer = createSecureServer({
+    cert: leaf.certPem,
+    key: leaf.keyPem,
+    // One connection has the answers of all players: with the 10 MB of the default it would reset some of them.
+    maxSessionMemory: 1000,
+  });
   const sessions = new Set<ServerHttp2Session>();
   let isKilled = false;
   const sockets = new Set<Socket>();
