@@ -9,7 +9,9 @@ import { runCheck } from "../helpers/cli.ts";
 import { blocks, codes, pages, read, root } from "./pages.ts";
 
 /** Pages whose other examples are tried here; the others have tests of their own. */
-const ours = pages.filter((path) => /^[A-Z]|architecture|dns|iron|limits|protocols|refusals|routing|transparent|upstream-tls/.test(path));
+const ours = pages.filter((path) =>
+  /^[A-Z]|architecture|dns|iron|limits|protocols|refusals|routing|transparent|upstream-tls/.test(path),
+);
 
 for (const path of pages) {
   test(`${path}: links lead somewhere`, () => {
