@@ -7,8 +7,9 @@ import * as zlib from "node:zlib";
 import { encoders } from "../scrub/encoders.ts";
 import type { Client } from "./harness/client.ts";
 import { type Answer, valueOf, valuesOf } from "./harness/message.ts";
-import { answer, type Script } from "./harness/upstream.ts";
+import { answer } from "./harness/upstream.ts";
 import { allowlist, openWorld, placeholder, secrets, swap } from "./harness/world.ts";
+import { codecs, echo } from "./scrubbing-support.ts";
 
 const injectedValue = "canary-injected-/+%&9x0123456789";
 const world = await openWorld({
@@ -56,20 +57,6 @@ async function ask(
   return { client, got };
 }
 
-/** Shows what it got, in the places that a server has. */
-const echo: Script = async (request) => {
-  await request.body();
-  const got = valueOf(request.fields, "authorization") ?? "";
-  request.write(
-    `HTTP/1.1 103 Early ${got}\r\nLink: <https://x.test/?k=${encodeURIComponent(got)}>\r\n\r\n` +
-      `HTTP/1.1 200 OK ${got}\r\nLocation: https://x.test/?t=${encodeURIComponent(got)}\r\nSet-Cookie: a=${got}; Path=/\r\n` +
-      `X-Echo: ${Buffer.from(got).toString("base64")}\r\nX-${got.replace(/\W/g, "-")}: name\r\nTransfer-Encoding: chunked\r\n` +
-      `Trailer: X-End\r\nContent-Type: text/plain\r\n\r\n`,
-  );
-  for (const byte of Buffer.from(`got ${got}!`)) request.write(`1\r\n${String.fromCharCode(byte)}\r\n`);
-  request.write(`0\r\nX-End: ${Buffer.from(got).toString("hex")}\r\n\r\n`);
-};
-
 test("attack 40 attack 45: an echo in 1xx, reason, fields, body and trailers comes back with the placeholder", async () => {
   secure.on("/echo", echo);
   const { client, got } = await ask("/echo");
@@ -103,21 +90,6 @@ test("attack 40 attack 45: an echo in 1xx, reason, fields, body and trailers com
     { secret: "E2E_KEY", where: "trailer:x-end", count: 1 },
   ]);
 });
-
-const codecs: Readonly<
-  Record<string, readonly [encode: (bytes: Buffer) => Buffer, decode: (bytes: Buffer) => Buffer]>
-> = {
-  identity: [(bytes) => bytes, (bytes) => bytes],
-  gzip: [zlib.gzipSync, zlib.gunzipSync],
-  "x-gzip": [zlib.gzipSync, zlib.gunzipSync],
-  deflate: [zlib.deflateSync, zlib.inflateSync],
-  br: [zlib.brotliCompressSync, zlib.brotliDecompressSync],
-  zstd: [zlib.zstdCompressSync, zlib.zstdDecompressSync],
-  "gzip, br": [
-    (bytes) => zlib.brotliCompressSync(zlib.gzipSync(bytes)),
-    (bytes) => zlib.gunzipSync(zlib.brotliDecompressSync(bytes)),
-  ],
-};
 
 for (const [coding, [encode, decode]] of Object.entries(codecs)) {
   test(`attack 40: every form in a body in ${coding}, at once and in pieces`, async () => {

@@ -1,6 +1,5 @@
 // WebSocket: a handshake is decided on and given its credential like any request; frames pass as they are.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -8,11 +7,12 @@ import { after, test } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
 import { makeLeaf } from "../helpers/pki.ts";
 import { type Client, openTunnel, startTls, type Way } from "./harness/client.ts";
-import { type Field, valueOf } from "./harness/message.ts";
+import { valueOf } from "./harness/message.ts";
 import type { Address } from "./harness/sallyport.ts";
-import type { Script, Scripted } from "./harness/upstream.ts";
+import type { Scripted } from "./harness/upstream.ts";
 import { eventually, pause, within } from "./harness/wait.ts";
 import { allowlist, openWorld, placeholder, secrets, swap } from "./harness/world.ts";
+import { accept, acceptOf, echo, fields, handshake, key, reasonOf, upgraded } from "./websocket-support.ts";
 
 const world = await openWorld({
   halfOpen: true,
@@ -38,56 +38,12 @@ const world = await openWorld({
 });
 const { proxy, secure } = world;
 const ways: readonly Way[] = ["connect", "absolute", "redirected"];
-const key = "dGhlIHNhbXBsZSBub25jZQ==";
-const handshake = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"];
-const fields = [...handshake, `Sec-WebSocket-Key: ${key}`];
-
-function acceptOf(fieldsOfRequest: readonly Field[]): string {
-  const sent = valueOf(fieldsOfRequest, "sec-websocket-key") ?? "";
-  return createHash("sha1").update(`${sent}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
-}
-
-/** Accepts, and says `behind` in the same write. */
-function accept(request: Scripted, behind = "", ...more: string[]): void {
-  const lines = [
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    `Sec-WebSocket-Accept: ${acceptOf(request.fields)}`,
-    ...more,
-  ];
-  request.write(
-    `HTTP/1.1 101 Switching Protocols\r\n${lines.map((one) => `${one}\r\n`).join("")}\r\n${behind}`,
-  );
-}
-
-/** Accepts and hands back every byte until the client ends, then ends as well. */
-const echo: Script = async (request) => {
-  accept(request);
-  for (;;) {
-    const bytes = await request.reader.take(1);
-    if (bytes.length === 0) break;
-    request.write(Buffer.concat([bytes, await request.reader.take(request.reader.unread.length)]));
-  }
-  request.write("bye");
-  request.end();
-};
 
 /** A client of a host that no credential is for, so that bytes of any kind may pass. */
 function open(way: Way): Promise<Client> {
   const free = `other.e2e.test:${secure.port}`;
   if (way === "absolute") return world.absolute(`free.localhost:${world.plain.port}`);
   return way === "connect" ? world.connect(free) : world.redirected(free);
-}
-
-async function upgraded(client: Client, path: string, more: readonly string[] = []): Promise<string> {
-  client.send(client.text("GET", path, { fields: [...fields, ...more] }));
-  const head = await within("an answer to the handshake", client.reader.until("\r\n\r\n"));
-  assert.match(head ?? "", /^HTTP\/1\.1 101 /);
-  return head as string;
-}
-
-function reasonOf(answer: { fields: readonly Field[] }): string | undefined {
-  return valueOf(answer.fields, "sallyport-reason");
 }
 
 for (const way of ways) {
