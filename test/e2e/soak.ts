@@ -78,7 +78,7 @@ export async function soak({ seconds, seed, workers, clock, report }: SoakOption
         rotated,
         longestMs: seconds < longRun ? 500 : 4000,
       },
-      { seconds, seed, report, metrics },
+      { seconds, seed, workers, report, metrics },
     );
     await proxy.stop();
     const files = [...rotated, proxy.audit.file];
