@@ -81,7 +81,7 @@ async function main(): Promise<number> {
     const { tables, targets, missed } = await benchMechanisms(options);
     console.log(`${tables.join("\n\n")}\n\n${targets.join("\n")}`);
     if (smoke) return 0;
-    if (write) writeMechanisms(tables, targets, describeMachine(nginx, wrkProgram));
+    if (write) writePage(pages.mechanisms, tables, targets, describeMachine(nginx, wrkProgram));
     return missed === 0 ? 0 : 1;
   }
   if (values.scrub) {
@@ -90,7 +90,7 @@ async function main(): Promise<number> {
     const { table, targets, missed } = await benchScrubbing(options);
     console.log(`${table}\n\n${targets.join("\n")}`);
     if (smoke) return 0;
-    if (write) writeScrubbing(table, targets, describeMachine(nginx, wrkProgram));
+    if (write) writePage(pages.scrubbing, [table], targets, describeMachine(nginx, wrkProgram));
     return missed === 0 ? 0 : 1;
   }
   if (values.workers) {
@@ -130,7 +130,7 @@ async function main(): Promise<number> {
   if (values.smoke) return 0;
   const { lines, missed } = targetLines(results);
   console.log(`\n${lines.join("\n")}`);
-  if (values.write) writeResults(table, lines, describeMachine(nginx, wrkProgram));
+  if (values.write) writePage(pages.results, [table], lines, describeMachine(nginx, wrkProgram));
   return missed === 0 ? 0 : 1;
 }
 
@@ -282,41 +282,47 @@ async function runAll(
   }
 }
 
-function writeResults(
-  table: string,
-  targets: readonly string[],
-  machine: readonly (readonly [string, string])[],
-): void {
-  const text = `# Measured against nginx
-
-Written by \`npm run bench -- --write\`. Both proxies do the same work in the same run: TLS from the client, one
-credential put into \`Authorization\`, verified TLS to the same upstream from a pool, one line of log. CPU is the
-processor time of all of the proxy's processes for one request; the median of the rounds counts. Rates depend on the
-load generator and the upstream, which share the machine's cores.
-
-| | |
-|---|---|
-${machine.map(([key, value]) => `| ${key} | ${value} |`).join("\n")}
-
-${table}
-
-\`\`\`
-${targets.join("\n")}
-\`\`\`
-`;
-  writeFileSync(new URL("RESULTS.md", import.meta.url), text);
+/** What a file of measurements has besides the machine: its name, its heading and how its figures came about. */
+interface Page {
+  readonly file: string;
+  readonly title: string;
+  readonly about: string;
 }
 
-function writeMechanisms(
+const pages = {
+  results: {
+    file: "RESULTS.md",
+    title: "Measured against nginx",
+    about: `Written by \`npm run bench -- --write\`. Both proxies do the same work in the same run: TLS from the client, one
+credential put into \`Authorization\`, verified TLS to the same upstream from a pool, one line of log. CPU is the
+processor time of all of the proxy's processes for one request; the median of the rounds counts. Rates depend on the
+load generator and the upstream, which share the machine's cores.`,
+  },
+  mechanisms: {
+    file: "MECHANISMS.md",
+    title: "What the mechanisms cost",
+    about: `Written by \`npm run bench -- --mechanisms --write\`. Each mechanism and the plain swap of a placeholder take turns in the
+same run, at 64 connections, with a POST of 1 kB; tokens are minted and credentials read before the first round that counts. CPU
+is processor time of the proxy for one request. The uploads are 1 GiB each.`,
+  },
+  scrubbing: {
+    file: "SCRUBBING.md",
+    title: "What scrubbing costs",
+    about: `Written by \`npm run bench -- --scrub --write\`. Two Sallyports take turns in the same run, one with \`scrub: on\` and one with
+\`scrub: off\`: small answers at 64 kept connections, and downloads of 10 MiB without a content coding. CPU is processor time
+of the proxy; the median of the rounds counts.`,
+  },
+} as const satisfies Record<string, Page>;
+
+function writePage(
+  { file, title, about }: Page,
   tables: readonly string[],
   targets: readonly string[],
   machine: readonly (readonly [string, string])[],
 ): void {
-  const text = `# What the mechanisms cost
+  const text = `# ${title}
 
-Written by \`npm run bench -- --mechanisms --write\`. Each mechanism and the plain swap of a placeholder take turns in the
-same run, at 64 connections, with a POST of 1 kB; tokens are minted and credentials read before the first round that counts. CPU
-is processor time of the proxy for one request. The uploads are 1 GiB each.
+${about}
 
 | | |
 |---|---|
@@ -328,31 +334,7 @@ ${tables.join("\n\n")}
 ${targets.join("\n")}
 \`\`\`
 `;
-  writeFileSync(new URL("MECHANISMS.md", import.meta.url), text);
-}
-
-function writeScrubbing(
-  table: string,
-  targets: readonly string[],
-  machine: readonly (readonly [string, string])[],
-): void {
-  const text = `# What scrubbing costs
-
-Written by \`npm run bench -- --scrub --write\`. Two Sallyports take turns in the same run, one with \`scrub: on\` and one with
-\`scrub: off\`: small answers at 64 kept connections, and downloads of 10 MiB without a content coding. CPU is processor time
-of the proxy; the median of the rounds counts.
-
-| | |
-|---|---|
-${machine.map(([key, value]) => `| ${key} | ${value} |`).join("\n")}
-
-${table}
-
-\`\`\`
-${targets.join("\n")}
-\`\`\`
-`;
-  writeFileSync(new URL("SCRUBBING.md", import.meta.url), text);
+  writeFileSync(new URL(file, import.meta.url), text);
 }
 
 function names(scenarios: readonly Scenario[]): string {

@@ -3,7 +3,6 @@ import { listenAdmin } from "../admin/server.ts";
 import { type Catalog, openCatalog } from "../api/catalog.ts";
 import { DeclarationError } from "../api/declared.ts";
 import { serviceRoutes } from "../api/operations.ts";
-import { addressOf, type ProxyAddress, proxyAddress, ProxyAddressError } from "../api/proxy-address.ts";
 import { defaultCaPath } from "../api/sandbox.ts";
 import {
   namesSigningKey,
@@ -19,6 +18,7 @@ import { defaultCaFiles } from "../tls/default-ca.ts";
 import { bundle } from "../tls/roots.ts";
 import { packageVersion } from "../version.ts";
 import { CliError, type Io } from "./io.ts";
+import { addressFor } from "./sandbox/address.ts";
 
 const keyVariable = "IRON_MANAGEMENT_API_KEY";
 
@@ -145,16 +145,6 @@ function caCertificateOf({ caCert }: ApiOptions, { tls }: Config, env: NodeJS.Pr
     const ca = readCaCertificate(path);
     return roots === "none" ? ca : bundle(ca, { upstreamCa: tls.upstreamCa, env });
   };
-}
-
-function addressFor({ proxy, config: file }: ApiOptions, config: Config): ProxyAddress {
-  try {
-    if (proxy !== undefined) return proxyAddress(proxy);
-    return file === undefined ? proxyAddress("http://127.0.0.1:8080") : addressOf(config);
-  } catch (error) {
-    if (error instanceof ProxyAddressError) throw new CliError(`--proxy: ${error.message}`, 2);
-    throw error;
-  }
 }
 
 function stopSignal(logger: Logger): Promise<void> {

@@ -1,7 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { isAbsolute, resolve } from "node:path";
 import { type Declared, DeclarationError, loadDeclared, toolNames } from "../../api/declared.ts";
-import { addressOf, type ProxyAddress, proxyAddress, ProxyAddressError } from "../../api/proxy-address.ts";
 import { defaultCaPath, environmentOf } from "../../api/sandbox.ts";
 import { nearest } from "../../config/nearest.ts";
 import { readCaCertificate } from "../../tls/ca-certificate.ts";
@@ -10,6 +9,7 @@ import { bundle } from "../../tls/roots.ts";
 import { type EnvironmentFormat, formatEnvironment } from "../../tools/environment-format.ts";
 import { isVariableName } from "../../tools/sandbox-environment.ts";
 import { CliError, type Io } from "../io.ts";
+import { addressFor } from "./address.ts";
 import { makeToken, type TokenOptions } from "./token.ts";
 
 export interface EnvOptions extends TokenOptions {
@@ -48,7 +48,7 @@ export async function printEnvironment(
     return 1;
   }
   refuseUnknownTools(options.tools, declared);
-  const proxy = addressFor(options, declared);
+  const proxy = addressFor(options, declared.config);
   const token = await tokenOf(options, io);
   const caPath = options.ca ?? (options.writeCa === undefined ? defaultCaPath : resolve(options.writeCa));
   if (!isAbsolute(caPath)) throw new CliError("--ca: write the whole path, as the sandbox will see it", 2);
@@ -101,16 +101,6 @@ function refuseUnknownTools(tools: readonly string[] | undefined, declared: Decl
     const meant = nearest(tool, known);
     const hint = meant === undefined ? `known are ${known.join(", ") || "none"}` : `did you mean "${meant}"?`;
     throw new CliError(`--tools: there is no tool ${JSON.stringify(tool.slice(0, 60))}; ${hint}`, 2);
-  }
-}
-
-function addressFor({ proxy, config: file }: EnvOptions, { config }: Declared): ProxyAddress {
-  try {
-    if (proxy !== undefined) return proxyAddress(proxy);
-    return file === undefined ? proxyAddress("http://127.0.0.1:8080") : addressOf(config);
-  } catch (error) {
-    if (error instanceof ProxyAddressError) throw new CliError(`--proxy: ${error.message}`, 2);
-    throw error;
   }
 }
 
