@@ -9,7 +9,6 @@ import type { TlsIdentity } from "./identity.ts";
 import type { Leg } from "./leg.ts";
 import type { UpstreamExchange, UpstreamHandlers, UpstreamRequest, UpstreamTarget } from "./types.ts";
 
-/** RFC 9110 section 9.2.2: what may be sent twice. */
 const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 /** 1xx responses to one request; more are an attempt to keep us busy. */
 const maxInterim = 64;
@@ -101,11 +100,12 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
 
   /**
    * The connection ended or broke before the response was complete.
-   * @param unprocessed the upstream says that it has not looked at the request (RFC 9113 section 8.7)
+   * @param again it may be sent once more: the upstream says that it has not looked at the request, say (RFC 9113
+   *   section 8.7)
    */
-  onLost(error: UpstreamError, anyByte: boolean, unprocessed = false): "retry" | "failed" {
-    const stale = this.#leg?.info.reused === true && !anyByte && idempotent.has(this.request.method);
-    if ((stale || unprocessed) && !this.#repeated && this.#bodyIsWhole && !this.#over) {
+  onLost(error: UpstreamError, anyByte: boolean, again = false): "retry" | "failed" {
+    const stale = this.#leg?.info.reused === true && !anyByte && this.idempotent;
+    if ((stale || again) && !this.#repeated && this.#bodyIsWhole && !this.#over) {
       this.#repeated = true;
       this.#leg = undefined;
       this.requestDone = false;
@@ -115,6 +115,11 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     }
     this.fail(error);
     return "failed";
+  }
+
+  /** The upstream may get it twice (RFC 9110 section 9.2.2). */
+  get idempotent(): boolean {
+    return idempotent.has(this.request.method);
   }
 
   /** All of the body can be sent from its beginning. */

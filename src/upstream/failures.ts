@@ -77,6 +77,17 @@ export const failures = {
     });
   },
 
+  /** Either half of its body was gone already, or the upstream does not even take it over HTTP/1.1. */
+  http11Required(target: UpstreamTarget): UpstreamError {
+    return new UpstreamError({
+      reason: "upstream_closed",
+      leg: "response",
+      status: 502,
+      message: `${target.authority.text} wants this request over HTTP/1.1, and it cannot be sent again. Ask once more.`,
+      detail: "HTTP_1_1_REQUIRED",
+    });
+  },
+
   requestTimeout: (target: UpstreamTarget): UpstreamError =>
     late(target, "stopped reading the request's body"),
   responseTimeout: (target: UpstreamTarget): UpstreamError => late(target, "did not answer in time"),

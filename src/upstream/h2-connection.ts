@@ -12,8 +12,13 @@ export interface H2ConnectionOwner {
   onGoingAway(connection: H2Connection): void;
   /** It is closed. Called once. */
   onGone(connection: H2Connection): void;
-  /** The upstream has surely not looked at the exchange, or it may be sent twice: it goes out once more. */
-  onRetry(exchange: ClientExchange): void;
+  /** The upstream wants HTTP/1.1 instead for an exchange (RFC 9113 section 7), and for others too, to judge by that. */
+  onHttp11Required(exchange: ClientExchange): void;
+  /**
+   * The upstream has surely not looked at the exchange, or it may be sent twice: it goes out once more.
+   * @param http11 over HTTP/1.1
+   */
+  onRetry(exchange: ClientExchange, http11: boolean): void;
 }
 
 export interface H2ConnectionOptions {
@@ -81,8 +86,14 @@ export class H2Connection implements Timed {
     if (!this.info.reused) this.info = { ...this.info, reused: true };
   }
 
-  retry(exchange: ClientExchange): void {
-    this.#options.owner.onRetry(exchange);
+  retry(exchange: ClientExchange, http11: boolean): void {
+    this.#options.owner.onRetry(exchange, http11);
+  }
+
+  /** The upstream wants HTTP/1.1 instead. */
+  requireHttp11(exchange: ClientExchange): void {
+    this.#options.owner.onHttp11Required(exchange);
+    this.retire();
   }
 
   /** Tells a leg once the server's SETTINGS are here. */

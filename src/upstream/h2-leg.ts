@@ -158,15 +158,19 @@ export class H2Leg implements Leg, StreamOwner, Timed {
     const exchange = this.#exchange;
     if (exchange.over) return;
     const { target } = exchange;
-    const error =
-      fault === true
-        ? failures.invalid(target, new Error(message))
-        : code === undefined || unprocessed
-          ? failures.closed(target, this.#answered, this.#connection.error)
-          : failures.reset(target, message);
-    if (fault === true) exchange.fail(error);
-    else if (exchange.onLost(error, this.#answered, unprocessed) === "retry")
-      this.#connection.retry(exchange);
+    if (fault === true) {
+      exchange.fail(failures.invalid(target, new Error(message)));
+      return;
+    }
+    const http11 = code === codes.http11Required;
+    if (http11) this.#connection.requireHttp11(exchange);
+    const again = !this.#answered && (unprocessed || (http11 && exchange.idempotent));
+    let error = failures.reset(target, message);
+    if (http11 && !this.#answered) error = failures.http11Required(target);
+    else if (code === undefined || unprocessed) {
+      error = failures.closed(target, this.#answered, this.#connection.error);
+    }
+    if (exchange.onLost(error, this.#answered, again) === "retry") this.#connection.retry(exchange, http11);
   }
 
   /** The stream is a tunnel from now on; whoever asked for it learns so as from a 101. */

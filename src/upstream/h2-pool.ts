@@ -3,7 +3,7 @@ import type { ClientExchange } from "./exchange.ts";
 import type { H2Connection } from "./h2-connection.ts";
 
 /** What an upstream was seen to speak, where that decides how it is dialled. */
-export type Spoken = "http/1.1" | "h2" | "only h2";
+export type Spoken = "http/1.1" | "h2" | "only h2" | "only http/1.1";
 
 /** Upstreams whose version is remembered (I12). */
 const maxKnown = 1024;

@@ -106,9 +106,12 @@ export class Upstream {
         onIdle: (connection) => this.#restH2(connection),
         onGoingAway: (connection) => this.#h2Pool.remove(connection),
         onGone: (connection) => this.#forgetH2(connection),
-        onRetry: (exchange) => {
+        onHttp11Required: ({ target, identity }) =>
+          this.#h2Pool.learn(originKey(target, identity), "only http/1.1"),
+        onRetry: (exchange, http11) => {
           this.#retried++;
-          this.#start(exchange);
+          if (http11) this.#dialFor(exchange);
+          else this.#start(exchange);
         },
       },
     };
@@ -240,8 +243,7 @@ export class Upstream {
       this.#reused++;
       shared.start(exchange);
     } else if (onlyH2) this.#dialShared(exchange, key);
-    // What becomes another protocol is lost to the pool anyway, and is not for a forward proxy to understand.
-    else this.#dialFor(exchange, "stream");
+    else this.#dialFor(exchange);
   }
 
   /** HTTP/1.1 keeps the casing of names and is what a client of HTTP/1.1 expects to meet, where there is a choice. */
@@ -255,6 +257,10 @@ export class Upstream {
   #dialShared(exchange: ClientExchange, key: string): void {
     const origin = originKey(exchange.target, exchange.identity);
     const spoken = this.#h2Pool.spoken(origin);
+    if (spoken === "only http/1.1") {
+      this.#dialFor(exchange);
+      return;
+    }
     const single = spoken !== "http/1.1";
     if (single && this.#h2Pool.join(key, exchange)) return;
     const dialing = new AbortController();
@@ -310,10 +316,13 @@ export class Upstream {
     this.#resolveIfClosed();
   }
 
-  #dialFor(exchange: ClientExchange, mode: "exchange" | "stream" = "exchange"): void {
+  /** A connection of HTTP/1.1 for one exchange. */
+  #dialFor(exchange: ClientExchange): void {
     const dialing = new AbortController();
     exchange.dialing = dialing;
-    const { target, identity } = exchange;
+    const { target, identity, request } = exchange;
+    // What becomes another protocol is lost to the pool anyway, and is not for a forward proxy to understand.
+    const mode = request.upgrade === undefined ? "exchange" : "stream";
     const dial = this.#counted(target, { mode, alpn: http1, identity, signal: dialing.signal });
     void dial.then(
       (dialed) => this.#adopt(dialed, poolKey(target, identity), exchange),

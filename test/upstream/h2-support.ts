@@ -54,43 +54,39 @@ export const sayOk: Answer = (stream) => {
   stream.end("ok");
 };
 
+export interface Raw {
+  readonly headers: (end: boolean, fields: [string, string][]) => Buffer;
+  readonly stream: number;
+  readonly socket: Socket;
+}
+
 /** Speaks frames made by hand: what comes behind the first HEADERS is what `answer` gives. */
-export async function serveRaw(
-  t: TestContext,
-  answer: (parts: {
-    headers: (end: boolean, fields: [string, string][]) => Buffer;
-    stream: number;
-    socket: Socket;
-  }) => Buffer[],
-): Promise<string> {
+export async function serveRaw(t: TestContext, answer: (parts: Raw) => Buffer[]): Promise<string> {
   const options = { cert: leaf.certPem, key: leaf.keyPem, ALPNProtocols: ["h2"] };
-  const server = await serve(
-    t,
-    ({ socket }) => {
-      const encoder = new HpackEncoder();
-      let skip = clientPreface.length;
-      const reader = new FrameReader({
-        onData() {},
-        onFrame(type, _flags, stream) {
-          if (type !== 1) return;
-          const headers = (end: boolean, fields: [string, string][]): Buffer => {
-            encoder.begin(0);
-            for (const [name, value] of fields) encoder.field(name, value, false);
-            return frame(1, end ? 5 : 4, stream, encoder.end());
-          };
-          socket.write(Buffer.concat(answer({ headers, stream, socket })));
-        },
-      });
-      socket.write(Buffer.concat([settingsFrame([]), frame(4, 1, 0)]));
-      socket.on("data", (chunk: Buffer) => {
-        const rest = chunk.subarray(skip);
-        skip = Math.max(0, skip - chunk.length);
-        reader.execute(rest);
-      });
-    },
-    options,
-  );
+  const server = await serve(t, ({ socket }) => speakRaw(socket, answer), options);
   return server.address;
 }
 
-export type Raw = Parameters<Parameters<typeof serveRaw>[1]>[0];
+/** Speaks so on one connection. */
+export function speakRaw(socket: Socket, answer: (parts: Raw) => Buffer[]): void {
+  const encoder = new HpackEncoder();
+  let skip = clientPreface.length;
+  const reader = new FrameReader({
+    onData() {},
+    onFrame(type, _flags, stream) {
+      if (type !== 1) return;
+      const headers = (end: boolean, fields: [string, string][]): Buffer => {
+        encoder.begin(0);
+        for (const [name, value] of fields) encoder.field(name, value, false);
+        return frame(1, end ? 5 : 4, stream, encoder.end());
+      };
+      socket.write(Buffer.concat(answer({ headers, stream, socket })));
+    },
+  });
+  socket.write(Buffer.concat([settingsFrame([]), frame(4, 1, 0)]));
+  socket.on("data", (chunk: Buffer) => {
+    const rest = chunk.subarray(skip);
+    skip = Math.max(0, skip - chunk.length);
+    reader.execute(rest);
+  });
+}

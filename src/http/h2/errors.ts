@@ -16,10 +16,9 @@ export const codes = {
   http11Required: 0xd,
 } as const;
 
-/** The peer broke the protocol in a way that ends the connection (RFC 9113 section 5.4.1). */
-export class SessionError extends Error {
-  override readonly name = "SessionError";
-  /** What GOAWAY says. */
+/** The peer broke the protocol; what that costs it, the class says. */
+abstract class H2Error extends Error {
+  /** What RST_STREAM or GOAWAY says. */
   readonly code: number;
 
   /** @param message for the audit: what was wrong, never what was sent (I14) */
@@ -29,16 +28,14 @@ export class SessionError extends Error {
   }
 }
 
-/** One stream is in error, the connection goes on (RFC 9113 section 5.4.2). */
-export class StreamError extends Error {
-  override readonly name = "StreamError";
-  /** What RST_STREAM says. */
-  readonly code: number;
+/** The connection (RFC 9113 section 5.4.1). */
+export class SessionError extends H2Error {
+  override readonly name = "SessionError";
+}
 
-  constructor(code: number, message: string) {
-    super(message);
-    this.code = code;
-  }
+/** One stream; the connection goes on (RFC 9113 section 5.4.2). */
+export class StreamError extends H2Error {
+  override readonly name = "StreamError";
 }
 
 /** A message that breaks the rules of RFC 9113 section 8.1.1. */

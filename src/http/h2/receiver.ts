@@ -219,7 +219,8 @@ export class Receiver implements FrameHandler {
     const code = payload.readUInt32BE(0);
     stream.bytesIn += frameHeaderSize + 4;
     const message = `the stream was reset (${code})`;
-    this.#session.cut(stream, { code, unprocessed: code === codes.refusedStream, message });
+    const unprocessed = code === codes.refusedStream || code === codes.http11Required;
+    this.#session.cut(stream, { code, unprocessed, message });
     this.countReset();
   }
 
@@ -290,10 +291,12 @@ export class Receiver implements FrameHandler {
     // First, so that what is sent again is not sent here.
     session.handler.onGoaway(last);
     if (session.options.role === "server") return;
+    session.http11Required ||= payload.readUInt32BE(4) === codes.http11Required;
+    const code = session.http11Required ? codes.http11Required : codes.refusedStream;
     for (const stream of session.streams.values()) {
       if (stream.id <= last) continue;
       const message = "the connection is going away";
-      session.cut(stream, { code: codes.refusedStream, unprocessed: true, message }, true);
+      session.cut(stream, { code, unprocessed: true, message }, true);
     }
   }
 

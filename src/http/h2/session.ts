@@ -70,6 +70,8 @@ export class Session {
   peerMaxStreams = 100;
   /** The peer takes extended CONNECT (RFC 8441). */
   peerConnectProtocol = false;
+  /** A server's GOAWAY said that it wants HTTP/1.1 instead: what it leaves unanswered, it left for that (RFC 9113 section 7). */
+  http11Required = false;
   readonly #receiver: Receiver;
   #receiveWindow: number;
   #credit = 0;
@@ -267,7 +269,7 @@ export class Session {
     // A peer that closes its side can neither acknowledge nor open a window: what it asked for has no reader.
     if (this.#dead) return;
     this.#dead = true;
-    this.#cutAll(connectionClosed);
+    this.#cutAll(this.http11Required ? closedForHttp11 : connectionClosed);
     this.socket.end();
   };
 
@@ -280,7 +282,7 @@ export class Session {
     if (this.#closed) return;
     this.#closed = true;
     this.#dead = true;
-    this.#cutAll(connectionClosed);
+    this.#cutAll(this.http11Required ? closedForHttp11 : connectionClosed);
     this.handler.onClose();
   };
 }
@@ -290,3 +292,5 @@ const connectionClosed: StreamEnd = {
   unprocessed: false,
   message: "the connection was closed",
 };
+
+const closedForHttp11: StreamEnd = { ...connectionClosed, code: codes.http11Required };
