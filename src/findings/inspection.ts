@@ -1,5 +1,6 @@
 // head ──▶ searched before policy ──▶ policy and credentials ──▶ settled: refused, or sent on with its body watched
-import { BodyAbortedError, type BodySink, type BodySource } from "../http/body.ts";
+import { BodyFilter } from "../http/body-filter.ts";
+import { BodyAbortedError, type BodySource } from "../http/body.ts";
 import type { Headers } from "../http/headers.ts";
 import type { ExchangeState, FindingSink } from "../pipeline/exchange.ts";
 import type { Decision } from "../pipeline/pipeline.ts";
@@ -210,62 +211,34 @@ function isIdentity(headers: Headers): boolean {
 }
 
 /** A request's body that is searched as it passes. Nothing is held back: what completes a credential is not sent, and so the request neither. */
-class WatchedBody implements BodySource, BodySink {
-  readonly #source: BodySource;
+class WatchedBody extends BodyFilter {
   readonly #inspection: Inspection;
   readonly #automaton: Automaton;
   readonly #scanner: StreamScanner;
-  #sink: BodySink | undefined;
   #blocked = false;
 
   constructor(source: BodySource, inspection: Inspection, automaton: Automaton) {
-    this.#source = source;
+    super(source);
     this.#inspection = inspection;
     this.#automaton = automaton;
     this.#scanner = new StreamScanner(automaton, (exposed) => this.#found(exposed, "body"));
   }
 
-  get length(): number | undefined {
-    return this.#source.length;
-  }
-
-  start(sink: BodySink): void {
-    this.#sink = sink;
-    this.#source.start(this);
-  }
-
-  resume(): void {
-    this.#source.resume();
-  }
-
-  cancel(): void {
-    this.#inspection.report();
-    this.#source.cancel();
-  }
-
-  write(bytes: Uint8Array): boolean {
-    if (this.#blocked) return false;
+  protected override take(bytes: Uint8Array): void {
     this.#scanner.write(bytes);
-    if (this.#blocked) return this.#stop();
-    return this.#sink?.write(bytes) ?? false;
+    if (this.#blocked) this.#stop();
+    else this.send(bytes);
   }
 
-  end(trailers: Headers | undefined): void {
-    if (this.#blocked) return;
+  protected override complete(trailers: Headers | undefined): void {
     this.#scanner.end();
     if (trailers !== undefined) this.#scanTrailers(trailers);
-    if (this.#blocked) {
-      this.#stop();
-      return;
-    }
-    this.#inspection.report();
-    this.#sink?.end(trailers);
+    if (this.#blocked) this.#stop();
+    else this.finish(trailers);
   }
 
-  abort(error: Error): void {
-    if (this.#blocked) return;
+  protected override release(): void {
     this.#inspection.report();
-    this.#sink?.abort(error);
   }
 
   #found(exposed: Exposed, where: string): void {
@@ -282,9 +255,7 @@ class WatchedBody implements BodySource, BodySink {
     }
   }
 
-  #stop(): false {
-    this.#inspection.report();
-    this.#sink?.abort(new BodyAbortedError("the request holds a credential"));
-    return false;
+  #stop(): void {
+    this.fail(new BodyAbortedError("the request holds a credential"));
   }
 }

@@ -1,4 +1,5 @@
-import type { BodySink, BodySource } from "../http/body.ts";
+import { BodyFilter } from "../http/body-filter.ts";
+import type { BodySource } from "../http/body.ts";
 import type { Headers } from "../http/headers.ts";
 import { Rewriter, type RewriterOptions } from "./rewriter.ts";
 
@@ -8,65 +9,42 @@ export interface ScrubbedBodyOptions extends Omit<RewriterOptions, "emit"> {
   readonly trailers: (fields: Headers) => void;
 }
 
-/** Nobody reads before the flow begins. */
-const noSink: BodySink = { write: () => false, end() {}, abort() {} };
-
 /** A body whose forms of exposed values are replaced while it streams. For {@link Body.wrap}. */
-export class ScrubbedBody implements BodySource, BodySink {
-  readonly #source: BodySource;
+export class ScrubbedBody extends BodyFilter {
   readonly #options: ScrubbedBodyOptions;
   readonly #rewriter: Rewriter;
-  #sink = noSink;
-  #ready = true;
 
   constructor(source: BodySource, options: ScrubbedBodyOptions) {
-    this.#source = source;
+    super(source);
     this.#options = options;
-    this.#rewriter = new Rewriter({
-      ...options,
-      emit: (bytes) => {
-        this.#ready = this.#sink.write(bytes);
-      },
-    });
+    this.#rewriter = new Rewriter({ ...options, emit: (bytes) => void this.send(bytes) });
   }
 
-  get length(): number | undefined {
-    return this.#options.keepLength === true ? this.#source.length : undefined;
+  override get length(): number | undefined {
+    return this.#options.keepLength === true ? super.length : undefined;
   }
 
-  start(sink: BodySink): void {
-    this.#sink = sink;
-    this.#source.start(this);
-  }
-
-  resume(): void {
-    this.#ready = true;
-    this.#source.resume();
-  }
-
-  cancel(): void {
-    this.#rewriter.cancel();
-    this.#source.cancel();
-  }
-
-  write(bytes: Uint8Array): boolean {
+  protected override take(bytes: Uint8Array): void {
     this.#rewriter.write(bytes);
-    return this.#ready;
   }
 
-  end(trailers: Headers | undefined): void {
+  protected override complete(trailers: Headers | undefined): void {
     this.#rewriter.end();
     if (trailers !== undefined) this.#options.trailers(trailers);
-    this.#sink.end(trailers);
+    this.finish(trailers);
   }
 
-  abort(error: Error): void {
+  protected override cut(error: Error): void {
     if (this.#rewriter.held === 0) {
-      this.#sink.abort(error);
+      this.fail(error);
       return;
     }
     this.#rewriter.end();
     // A connection that is cut in the turn in which the last bytes are written takes them with it.
-    setTimeout(() => this.#sink.abort(error), 1);
+    setTimeout(() => this.fail(error), 1);
+  }
+
+  protected override release(): void {
+    this.#rewriter.cancel();
   }
 }

@@ -1,5 +1,6 @@
 import type { Transform } from "node:stream";
-import type { Body, BodySink, BodySource } from "../http/body.ts";
+import { BodyFilter } from "../http/body-filter.ts";
+import type { Body, BodySource } from "../http/body.ts";
 import type { Headers } from "../http/headers.ts";
 import { type Coding, decoder, type Encoder, encoder } from "./codings.ts";
 
@@ -69,72 +70,54 @@ function encoding(coding: Coding, eager: boolean): Step {
   };
 }
 
-/** Nobody reads before the flow begins. */
-const noSink: BodySink = { write: () => false, end() {}, abort() {} };
-
 /** A stream of node's between the source and the reader of a body, with the backpressure of both. */
-class Recoder implements BodySource, BodySink {
-  readonly length = undefined;
-  readonly #source: BodySource;
+class Recoder extends BodyFilter {
   readonly #step: Step;
-  #sink = noSink;
   #stream: Transform | undefined;
   #trailers: Headers | undefined;
   #written = 0;
   #read = 0;
-  #sourceEnded = false;
-  #over = false;
 
   constructor(source: BodySource, step: Step) {
-    this.#source = source;
+    super(source);
     this.#step = step;
   }
 
-  start(sink: BodySink): void {
-    this.#sink = sink;
-    this.#source.start(this);
+  override get length(): undefined {
+    return undefined;
   }
 
-  resume(): void {
-    if (this.#stream === undefined) this.#source.resume();
+  override resume(): void {
+    if (this.#stream === undefined) super.resume();
     else this.#stream.resume();
   }
 
-  cancel(): void {
-    this.#finish();
-    this.#source.cancel();
-  }
-
-  write(bytes: Uint8Array): boolean {
-    if (this.#over) return false;
-    if (bytes.length === 0) return true;
+  protected override take(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
     this.#stream ??= this.#open(bytes[0] as number);
     this.#written += bytes.length;
-    const ready = this.#stream.write(bytes);
+    this.ready = this.#stream.write(bytes);
     this.#step.wrote?.();
-    return ready;
   }
 
-  end(trailers: Headers | undefined): void {
-    if (this.#over) return;
-    this.#sourceEnded = true;
+  protected override complete(trailers: Headers | undefined): void {
     this.#trailers = trailers;
     // Some servers name a coding on a body that is not there.
-    if (this.#stream === undefined) this.#complete();
+    if (this.#stream === undefined) this.finish(trailers);
     else this.#stream.end();
   }
 
-  abort(error: Error): void {
-    if (this.#over) return;
-    this.#finish();
-    this.#sink.abort(error);
+  protected override release(): void {
+    this.#step.close?.();
+    this.#stream?.destroy();
   }
 
   #open(firstByte: number): Transform {
     const stream = this.#step.open(firstByte);
     stream.on("data", (bytes: Buffer) => this.#onData(stream, bytes));
-    stream.on("drain", () => this.#source.resume());
-    stream.on("end", () => this.#complete());
+    stream.on("drain", () => super.resume());
+    // What the source still has then stands behind the end of the coded data, and nobody reads it.
+    stream.on("end", () => this.#onEnd());
     stream.on("error", (error: NodeJS.ErrnoException) => {
       this.#fail(`the body is not what Content-Encoding says (${error.code ?? error.name})`);
     });
@@ -142,31 +125,18 @@ class Recoder implements BodySource, BodySink {
   }
 
   #onData(stream: Transform, bytes: Buffer): void {
-    if (this.#over) return;
+    if (this.over) return;
     this.#read += bytes.length;
     const problem = this.#step.check?.(this.#written, this.#read);
     if (problem !== undefined) this.#fail(problem);
-    else if (!this.#sink.write(bytes)) stream.pause();
+    else if (!this.send(bytes)) stream.pause();
+  }
+
+  #onEnd(): void {
+    if (!this.over) this.finish(this.#trailers);
   }
 
   #fail(problem: string): void {
-    if (this.#over) return;
-    this.#finish();
-    this.#source.cancel();
-    this.#sink.abort(new CodingError(problem));
-  }
-
-  /** All of it came out. What the source still has stands behind the end of the coded data, and nobody reads it. */
-  #complete(): void {
-    if (this.#over) return;
-    this.#finish();
-    if (!this.#sourceEnded) this.#source.cancel();
-    this.#sink.end(this.#trailers);
-  }
-
-  #finish(): void {
-    this.#over = true;
-    this.#step.close?.();
-    this.#stream?.destroy();
+    if (!this.over) this.fail(new CodingError(problem));
   }
 }

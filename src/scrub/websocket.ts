@@ -1,4 +1,5 @@
-import type { BodySink, BodySource } from "../http/body.ts";
+import { BodyFilter } from "../http/body-filter.ts";
+import type { BodySource } from "../http/body.ts";
 import type { Channel } from "../http/channel.ts";
 import type { Automaton } from "./automaton.ts";
 import type { Exposed } from "./forms.ts";
@@ -33,20 +34,12 @@ const maxGathered = 64 * 1024;
 const maxControl = 125;
 const noBytes = Buffer.alloc(0);
 
-/** Nobody reads before the flow begins. */
-const noSink: BodySink = { write: () => false, end() {}, abort() {} };
-
 /**
  * The frames of a server. A value may be cut anywhere in a message, whose frames are made anew; a frame that comes at once leaves as
  * one frame. In binary messages, and in control frames, what replaces a value has its length.
  */
-class ScrubbedFrames implements BodySource, BodySink {
-  readonly length = undefined;
-  readonly #source: BodySource;
+class ScrubbedFrames extends BodyFilter {
   readonly #options: ScrubbedFramesOptions;
-  #sink = noSink;
-  #ready = true;
-  #over = false;
   /** Bytes of a frame's head that have come. */
   #head: Uint8Array = noBytes;
   #frame: Frame | undefined;
@@ -59,46 +52,23 @@ class ScrubbedFrames implements BodySource, BodySink {
   #size = 0;
 
   constructor(source: BodySource, options: ScrubbedFramesOptions) {
-    this.#source = source;
+    super(source);
     this.#options = options;
   }
 
-  start(sink: BodySink): void {
-    this.#sink = sink;
-    this.#source.start(this);
+  override get length(): undefined {
+    return undefined;
   }
 
-  resume(): void {
-    this.#ready = true;
-    this.#source.resume();
-  }
-
-  cancel(): void {
-    this.#over = true;
-    this.#message?.rewriter.cancel();
-    this.#source.cancel();
-  }
-
-  write(bytes: Uint8Array): boolean {
+  protected override take(bytes: Uint8Array): void {
     let at = 0;
-    while (!this.#over && (at < bytes.length || (this.#frame !== undefined && this.#left === 0))) {
+    while (!this.over && (at < bytes.length || (this.#frame !== undefined && this.#left === 0))) {
       at = this.#frame === undefined ? this.#takeHead(bytes, at) : this.#takePayload(this.#frame, bytes, at);
     }
-    return this.#ready && !this.#over;
   }
 
-  end(): void {
-    if (this.#over) return;
-    this.#over = true;
+  protected override release(): void {
     this.#message?.rewriter.cancel();
-    this.#sink.end(undefined);
-  }
-
-  abort(error: Error): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#message?.rewriter.cancel();
-    this.#sink.abort(error);
   }
 
   #takeHead(bytes: Uint8Array, at: number): number {
@@ -170,16 +140,13 @@ class ScrubbedFrames implements BodySource, BodySink {
   }
 
   #send(opcode: number, isLast: boolean, payload: Uint8Array): void {
-    this.#ready = this.#sink.write(headOf(opcode, isLast, payload.length));
-    if (payload.length > 0) this.#ready = this.#sink.write(payload);
+    this.send(headOf(opcode, isLast, payload.length));
+    if (payload.length > 0) this.send(payload);
   }
 
   /** Returns a position past every byte, so that reading stops. */
   #fail(problem: string): number {
-    this.#over = true;
-    this.#message?.rewriter.cancel();
-    this.#source.cancel();
-    this.#sink.abort(new FrameError(`the upstream ${problem}`));
+    this.fail(new FrameError(`the upstream ${problem}`));
     return Number.POSITIVE_INFINITY;
   }
 }

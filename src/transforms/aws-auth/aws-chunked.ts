@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
-import { BodyAbortedError, type BodySink, type BodySource } from "../../http/body.ts";
+import { BodyFilter } from "../../http/body-filter.ts";
+import { BodyAbortedError, type BodySource } from "../../http/body.ts";
 import type { Headers } from "../../http/headers.ts";
 import { emptyHash, hmacHex } from "./sigv4.ts";
 
@@ -34,20 +35,15 @@ const trailerSignatureName = "x-amz-trailer-signature:";
 /** Bytes of all trailer fields. */
 const maxTrailers = 4096;
 
-/** Nobody reads before the flow begins. */
-const noSink: BodySink = { write: () => false, end() {}, abort() {} };
-
 /**
  * Re-signs a body of `STREAMING-AWS4-HMAC-SHA256-PAYLOAD` or its `-TRAILER` form chunk by chunk while it streams.
  * Chunks keep their sizes and signatures have a fixed length, so the framed body is as long as it was. The framing is
  * read strictly: a byte out of place aborts the body, and what was sent by then is not complete for anyone.
  */
-export class ChunkResigner implements BodySource, BodySink {
-  readonly #source: BodySource;
+export class ChunkResigner extends BodyFilter {
   readonly #signing: ChunkSigning;
-  #sink = noSink;
   #previous: string;
-  #state: "header" | "data" | "data-end" | "trailer" | "end" | "done" | "failed" = "header";
+  #state: "header" | "data" | "data-end" | "trailer" | "end" | "done" = "header";
   #line = "";
   /** The chunk under way as it goes out: header, data, CRLF. */
   #frame: Buffer = Buffer.alloc(0);
@@ -55,51 +51,23 @@ export class ChunkResigner implements BodySource, BodySink {
   #filled = 0;
   #trailers: [name: string, value: string][] = [];
   #trailerBytes = 0;
-  #ready = true;
 
   constructor(source: BodySource, signing: ChunkSigning) {
-    this.#source = source;
+    super(source);
     this.#signing = signing;
     this.#previous = signing.seed;
   }
 
-  get length(): number | undefined {
-    return this.#source.length;
-  }
-
-  start(sink: BodySink): void {
-    this.#sink = sink;
-    this.#source.start(this);
-  }
-
-  resume(): void {
-    this.#ready = true;
-    this.#source.resume();
-  }
-
-  cancel(): void {
-    this.#state = "failed";
-    this.#source.cancel();
-  }
-
-  write(bytes: Uint8Array): boolean {
+  protected override take(bytes: Uint8Array): void {
     let at = 0;
-    while (at < bytes.length && this.#state !== "failed") {
+    while (at < bytes.length && !this.over) {
       at = this.#state === "data" ? this.#takeData(bytes, at) : this.#takeLine(bytes, at);
     }
-    return this.#ready && this.#state !== "failed";
   }
 
-  end(trailers: Headers | undefined): void {
-    if (this.#state === "failed") return;
-    if (this.#state === "done") this.#sink.end(trailers);
+  protected override complete(trailers: Headers | undefined): void {
+    if (this.#state === "done") this.finish(trailers);
     else this.#fail("ended before its last chunk");
-  }
-
-  abort(error: Error): void {
-    if (this.#state === "failed") return;
-    this.#state = "failed";
-    this.#sink.abort(error);
   }
 
   #takeData(bytes: Uint8Array, at: number): number {
@@ -133,7 +101,7 @@ export class ChunkResigner implements BodySource, BodySink {
     else if (line !== "") this.#fail("has bytes where a line should end");
     else if (this.#state === "data-end") this.#onChunk();
     else {
-      this.#send("\r\n");
+      this.#sendText("\r\n");
       this.#state = "done";
     }
   }
@@ -147,7 +115,7 @@ export class ChunkResigner implements BodySource, BodySink {
       return void this.#fail(`has a chunk of more than ${this.#signing.maxChunk} bytes`);
     }
     if (size === 0) {
-      this.#send(`${digits};chunk-signature=${this.#sign(emptyHash)}\r\n`);
+      this.#sendText(`${digits};chunk-signature=${this.#sign(emptyHash)}\r\n`);
       this.#state = this.#signing.trailer ? "trailer" : "end";
       return;
     }
@@ -167,13 +135,13 @@ export class ChunkResigner implements BodySource, BodySink {
     frame.write("\r\n", end, "latin1");
     this.#frame = Buffer.alloc(0);
     this.#state = "header";
-    this.#ready = this.#sink.write(frame) && this.#ready;
+    this.send(frame);
   }
 
   #onTrailer(line: string): void {
     if (line.startsWith(trailerSignatureName)) {
       if (!trailerSignature.test(line)) return void this.#fail("has a malformed trailer signature");
-      this.#send(`${trailerSignatureName}${this.#signTrailers()}\r\n`);
+      this.#sendText(`${trailerSignatureName}${this.#signTrailers()}\r\n`);
       this.#state = "end";
       return;
     }
@@ -182,7 +150,7 @@ export class ChunkResigner implements BodySource, BodySink {
     if (match === null) return void this.#fail("has a malformed trailer field");
     if (this.#trailerBytes > maxTrailers) return void this.#fail("has too many trailer fields");
     this.#trailers.push([(match[1] as string).toLowerCase(), (match[2] as string).trim()]);
-    this.#send(`${line}\r\n`);
+    this.#sendText(`${line}\r\n`);
   }
 
   #sign(dataHash: string): string {
@@ -200,15 +168,13 @@ export class ChunkResigner implements BodySource, BodySink {
     return hmacHex(key, text);
   }
 
-  #send(text: string): void {
-    this.#ready = this.#sink.write(Buffer.from(text, "latin1")) && this.#ready;
+  #sendText(text: string): void {
+    this.send(Buffer.from(text, "latin1"));
   }
 
   /** Returns a position past every byte, so that reading stops. */
   #fail(problem: string): number {
-    this.#state = "failed";
-    this.#source.cancel();
-    this.#sink.abort(new AwsChunkedError(problem));
+    this.fail(new AwsChunkedError(problem));
     return Number.POSITIVE_INFINITY;
   }
 }
