@@ -45,12 +45,6 @@ class Gathering implements BodySource, BodySink {
 
   begin(): void {
     this.#source.start(this);
-    // Most answers are whole by the end of the read that brought their head, and need no more than this.
-    if (!this.#told) process.nextTick(onRead, this);
-  }
-
-  /** The read that brought the head is over. */
-  onRead(): void {
     if (!this.#told) this.#immediate = setImmediate(() => this.#onTurn());
   }
 
@@ -113,10 +107,6 @@ class Gathering implements BodySource, BodySink {
     clearImmediate(this.#immediate);
     clearTimeout(this.#timer);
   }
-}
-
-function onRead(gathering: Gathering): void {
-  gathering.onRead();
 }
 
 function whole(chunks: readonly Uint8Array[], size: number): Buffer {

@@ -164,7 +164,7 @@ export class UpstreamConnection implements Leg, Timed {
     if (this.#messageEnded) this.#finish(exchange, consumed === chunk.length);
     else if (exchange.switching !== undefined) {
       this.#giveAway(exchange, exchange.switching, chunk.subarray(consumed));
-    } else exchange.onProgress();
+    } else exchange.onRead();
   };
 
   readonly #onDrain = (): void => this.#exchange?.onDrain();
@@ -213,6 +213,7 @@ export class UpstreamConnection implements Leg, Timed {
   /** @param clean no byte followed the message */
   #finish(exchange: ClientExchange, clean: boolean): void {
     const trailers = this.#trailers;
+    exchange.onComplete(trailers);
     const reusable = clean && this.#keepAlive && exchange.requestDone && !exchange.over && this.#idleMs > 0;
     this.#exchange = undefined;
     this.#messageEnded = false;

@@ -50,6 +50,8 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
   /** Bytes of the response's body, where they are announced. */
   length: number | undefined;
   #head: ResponseHead | undefined;
+  /** A final head that nobody was told of yet: the bytes that are being read may hold its body too. */
+  #unannounced: ResponseHead | undefined;
   /** A valid 101: the connection gives its socket away and says so with {@link onSwitched}. */
   switching: ResponseHead | undefined;
   #interims = 0;
@@ -111,6 +113,8 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
       this.requestDone = false;
       this.#waits = false;
       this.#blocked = false;
+      this.#unannounced = undefined;
+      this.#waiting = [];
       return "retry";
     }
     this.fail(error);
@@ -150,13 +154,35 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
       this.fail(failures.proxyCredentials(this.target));
     } else {
       this.#waits = false;
-      this.#head = head;
-      const { framing } = head;
-      this.length = framing.kind === "length" ? framing.length : undefined;
-      const hasBody = framing.kind !== "none" && this.length !== 0;
-      this.#handlers.onResponse(head, hasBody ? Body.from(this) : Body.empty(), leg.info);
-      this.#arm();
+      this.#unannounced = head;
     }
+  }
+
+  /** Everything was taken in of the bytes that were read. Those of a head gain no time: a head may not trickle in for ever. */
+  onRead(): void {
+    if (this.#unannounced !== undefined) this.#announce(false, undefined);
+    if (this.#head !== undefined) this.#arm();
+  }
+
+  /** The response is complete; tells of it if that was not done yet, while the connection can still be cut. */
+  onComplete(trailers: Headers | undefined): void {
+    if (this.#unannounced !== undefined) this.#announce(true, trailers);
+  }
+
+  /** @param complete its body is all here */
+  #announce(complete: boolean, trailers: Headers | undefined): void {
+    const head = this.#unannounced as ResponseHead;
+    this.#unannounced = undefined;
+    if (this.#over) return;
+    this.#head = head;
+    const { framing } = head;
+    this.length = framing.kind === "length" ? framing.length : undefined;
+    let body: Body;
+    if (framing.kind === "none" || this.length === 0) body = Body.empty();
+    else if (complete && trailers === undefined) body = Body.of(joined(this.#waiting.splice(0)));
+    else body = Body.from(this);
+    this.#handlers.onResponse(head, body, (this.#leg as Leg).info);
+    if (this.#waiting.length > 0) this.#setPaused(true);
   }
 
   /** The connection is HTTP no more, and belongs to whoever asked for that. */
@@ -169,8 +195,10 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
 
   onBody(bytes: Buffer): void {
     if (this.#over) return;
-    const ready = this.#sink === undefined ? this.#waiting.push(bytes) < 0 : this.#sink.write(bytes);
-    if (!ready) this.#setPaused(true);
+    if (this.#sink === undefined) {
+      this.#waiting.push(bytes);
+      if (this.#unannounced === undefined) this.#setPaused(true);
+    } else if (!this.#sink.write(bytes)) this.#setPaused(true);
   }
 
   /** The response is complete, and the connection not ours any more. */
@@ -182,11 +210,6 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     this.#over = true;
     this.#stopRequest();
     this.#sink?.end(trailers);
-  }
-
-  /** Bytes of the response have arrived. Those of its head gain no time: a head may not trickle in for ever. */
-  onProgress(): void {
-    if (this.#head !== undefined) this.#arm();
   }
 
   onDrain(): void {
@@ -353,4 +376,8 @@ export class ClientExchange implements UpstreamExchange, BodySource, BodySink {
     else if (this.#blocked) ms = timeouts.bodyMs;
     leg.deadline = performance.now() + ms;
   }
+}
+
+function joined(chunks: readonly Buffer[]): Buffer {
+  return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
 }

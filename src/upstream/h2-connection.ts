@@ -41,6 +41,8 @@ export class H2Connection implements Timed {
   readonly #options: H2ConnectionOptions;
   /** WebSockets that wait for the server to say whether it takes them. */
   readonly #unsettled = new Set<H2Leg>();
+  /** Exchanges whose head came with the bytes being read, which may hold their bodies too. */
+  #headed: H2Leg[] = [];
 
   constructor({ socket, address, tls }: Dialed, key: string, options: H2ConnectionOptions) {
     this.key = key;
@@ -61,6 +63,8 @@ export class H2Connection implements Timed {
         owner.onGone(this);
       },
     });
+    // Runs after the session has read the same bytes: listeners are called in the order they were added.
+    socket.on("data", this.#afterData);
     socket.on("error", (error: Error) => {
       this.error ??= error;
     });
@@ -101,6 +105,11 @@ export class H2Connection implements Timed {
     this.#unsettled.add(leg);
   }
 
+  /** Tells a leg once the bytes that are being read are taken in. */
+  awaitRead(leg: H2Leg): void {
+    this.#headed.push(leg);
+  }
+
   forget(leg: H2Leg): void {
     this.#unsettled.delete(leg);
   }
@@ -118,6 +127,13 @@ export class H2Connection implements Timed {
   onDeadline(): void {
     if (this.idle) this.retire();
   }
+
+  readonly #afterData = (): void => {
+    if (this.#headed.length === 0) return;
+    const legs = this.#headed;
+    this.#headed = [];
+    for (const leg of legs) leg.afterHeadsRead();
+  };
 
   #settle(tell: (leg: H2Leg) => void): void {
     const legs = [...this.#unsettled];

@@ -27,6 +27,8 @@ export class H2Leg implements Leg, StreamOwner, Timed {
   #held = 0;
   /** The final head has arrived. */
   #answered = false;
+  /** So has, perhaps, more of the answer with the bytes that are being read. */
+  #inHeadsRead = false;
   /** Bytes of the body that are announced and have not arrived. */
   #left = Number.POSITIVE_INFINITY;
   /** What the connection had received when the request went out. */
@@ -130,6 +132,10 @@ export class H2Leg implements Leg, StreamOwner, Timed {
     else if (head.framing.kind === "none") this.#left = 0;
     this.#exchange.onHead(head);
     if (end) this.#complete(undefined);
+    else {
+      this.#inHeadsRead = true;
+      this.#connection.awaitRead(this);
+    }
   }
 
   onBytes(bytes: Buffer): void {
@@ -139,7 +145,13 @@ export class H2Leg implements Leg, StreamOwner, Timed {
     this.#exchange.onBody(bytes);
     if (this.#reading) this.#stream?.consumed(bytes.length);
     else this.#held += bytes.length;
-    this.#exchange.onProgress();
+    if (!this.#inHeadsRead) this.#exchange.onRead();
+  }
+
+  /** All of the bytes that the head came with were taken in. */
+  afterHeadsRead(): void {
+    this.#inHeadsRead = false;
+    this.#exchange.onRead();
   }
 
   onEnd(): void {
@@ -190,6 +202,7 @@ export class H2Leg implements Leg, StreamOwner, Timed {
       throw malformed("a body that is shorter than content-length says");
     }
     this.#deadlines.delete(this);
+    this.#exchange.onComplete(trailers);
     // Nobody reads the rest of a request that was answered in full.
     if (this.#stream?.localEnded === false) this.#stream.reset(codes.cancel);
     this.#exchange.onEnd(trailers);

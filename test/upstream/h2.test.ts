@@ -340,10 +340,20 @@ const cut: readonly (readonly [what: string, reason: string, answer: (parts: Raw
 
 for (const [what, reason, answer] of cut) {
   test(`I9: a body that ${what} is aborted, never taken for whole`, async (t) => {
-    const address = await serveRaw(t, answer);
+    const address = await serveRaw(t, (parts) => {
+      const [head, ...rest] = answer(parts);
+      setTimeout(() => parts.socket.write(Buffer.concat(rest)), 20);
+      return [head as Buffer];
+    });
     const outcome = await send(makeUpstream(t, always), secure(address));
     assert.equal(outcome.head?.status, 200);
     assert.equal(outcome.aborted?.reason, reason);
+  });
+
+  test(`I9: a body that ${what} in the read that brought the head is no answer at all`, async (t) => {
+    const outcome = await send(makeUpstream(t, always), secure(await serveRaw(t, answer)));
+    assert.equal(outcome.head, undefined);
+    assert.equal(outcome.error?.reason, reason);
   });
 }
 

@@ -27,7 +27,10 @@ const cutBodies: [name: string, script: (peer: Peer) => void, reason: string][] 
   ],
   [
     "sends a malformed chunk size",
-    ({ send }) => send(`${chunked}5\r\nshort\r\n0x5\r\n`),
+    ({ send }) => {
+      send(`${chunked}5\r\nshort\r\n`);
+      setTimeout(() => send("0x5\r\n"), 20);
+    },
     "upstream_response_invalid",
   ],
   ["goes silent in a body", ({ send }) => send(`${length10}short`), "upstream_response_timeout"],
@@ -54,6 +57,16 @@ for (const [name, script, reason] of cutBodies) {
     assert.equal(upstream.stats().idle, 0);
   });
 }
+
+test("a body that is found to be malformed in the read that brought the head is no answer at all", async (t) => {
+  const server = await serve(t, async (peer) => {
+    await peer.until("\r\n\r\n");
+    peer.send(`${chunked}5\r\nshort\r\n0x5\r\n`);
+  });
+  const outcome = await send(makeUpstream(t), target(server.address));
+  assert.equal(outcome.head, undefined);
+  assert.equal(outcome.error?.reason, "upstream_response_invalid");
+});
 
 const badHeads: [name: string, answer: string, reason: string][] = [
   ["closes without a word", "", "upstream_closed"],
