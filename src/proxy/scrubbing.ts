@@ -1,6 +1,7 @@
 // request ──▶ what went out is remembered ──▶ upstream ──▶ head, body and trailers are searched for it ──▶ client
 import type { Body } from "../http/body.ts";
 import type { Channel } from "../http/channel.ts";
+import { hasEnvelopes } from "../http/envelopes.ts";
 import type { Headers } from "../http/headers.ts";
 import type { ExchangeState } from "../pipeline/exchange.ts";
 import type { ExchangeResponse, Trace } from "../pipeline/types.ts";
@@ -152,6 +153,7 @@ export class Scrubbing {
   ): void {
     dropDigests(headers);
     const events = isEventStream(headers);
+    const envelopes = hasEnvelopes(headers);
     recode(
       body,
       codings,
@@ -163,6 +165,7 @@ export class Scrubbing {
           trailers: (fields) => void scrubHead("", fields, this.automaton(), this.#foundInTrailer),
           keepLength,
           events,
+          envelopes,
         }),
     );
   }

@@ -11,6 +11,7 @@ const text =
 export function keepsLength(headers: Headers): boolean {
   const type = headers.get("content-type")?.trim();
   if (type === undefined || type === "") return false;
-  if (/^application\/(?:connect|grpc-web-text)\+?/i.test(type)) return true;
+  // The length of each message stands before it, also where the messages are JSON.
+  if (/^application\/(?:connect\+|grpc)/i.test(type)) return true;
   return !text.test(type);
 }

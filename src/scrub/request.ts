@@ -13,8 +13,10 @@ export function prepareRequest(headers: Headers, keepsRange: boolean): void {
   limitAcceptEncoding(headers);
   // An extension of WebSocket compresses or changes what is in the frames.
   remove(headers, "sec-websocket-extensions");
-  // Messages of gRPC are compressed one by one.
-  if (headers.indexOf("grpc-accept-encoding") >= 0) headers.set("grpc-accept-encoding", "identity");
+  // Messages of gRPC and of Connect streams are compressed one by one.
+  for (const key of ["grpc-accept-encoding", "connect-accept-encoding"]) {
+    if (headers.indexOf(key) >= 0) headers.set(key, "identity");
+  }
 }
 
 /** Nearly always there is nothing to remove. @param key in lower case */
