@@ -1,17 +1,18 @@
 // head ──▶ searched before policy ──▶ policy and credentials ──▶ settled: refused, or sent on with its body watched
-import { BodyFilter } from "../http/body-filter.ts";
-import { BodyAbortedError, type BodySource } from "../http/body.ts";
+import type { Channel } from "../http/channel.ts";
 import type { Headers } from "../http/headers.ts";
 import type { ExchangeState, FindingSink } from "../pipeline/exchange.ts";
 import type { Decision } from "../pipeline/pipeline.ts";
 import { requestFacts } from "../pipeline/rules.ts";
 import type { PlaceholderUse, Rejection } from "../pipeline/types.ts";
 import type { Automaton } from "../scrub/automaton.ts";
+import { type Coding, codingsOf, messageCodingOf } from "../scrub/codings.ts";
 import type { Exposed } from "../scrub/forms.ts";
 import { type HeadPlace, scanHead } from "./head.ts";
-import { StreamScanner } from "./scan.ts";
 import type { FindingAction, FindingKind } from "./types.ts";
 import type { Placeholder, Watch } from "./watch.ts";
+import { type Finder, WatchedBody, WatchedCodedBody } from "./watched-body.ts";
+import { watchedChannel } from "./watched-frames.ts";
 
 /**
  * How often a placeholder may stand where it is swapped: once in the headers, once in the path, once in the query. More is a copy for
@@ -40,7 +41,7 @@ interface Standing {
 }
 
 /** One request that is searched for placeholders in wrong places and for real values. */
-export class Inspection {
+export class Inspection implements Finder {
   /** Why the request is refused, once it is. */
   refusal: Rejection | undefined;
   readonly #exchange: ExchangeState;
@@ -51,6 +52,8 @@ export class Inspection {
   #standings: Map<Placeholder, Standing> | undefined;
   /** What was decided when the request was about to leave; `undefined` before. */
   #action: FindingAction | undefined;
+  /** The body is coded: a placeholder in it stays what it is. */
+  #keepsBody = false;
 
   constructor(exchange: ExchangeState, watch: Watch, automaton: Automaton, sink: FindingSink) {
     this.#exchange = exchange;
@@ -63,8 +66,21 @@ export class Inspection {
   begin(): void {
     const { request } = this.#exchange;
     scanHead(request, this.#automaton, this.#inHead);
-    if (request.body.length === 0 || !isIdentity(request.headers)) return;
-    request.body.wrap((source) => new WatchedBody(source, this, this.#automaton));
+    if (request.body.length === 0) return;
+    const reading = readingOf(request.headers);
+    if (reading === undefined) return;
+    const { coding, messages } = reading;
+    this.#keepsBody = coding !== undefined || messages !== undefined;
+    request.body.wrap((source) =>
+      coding === undefined
+        ? new WatchedBody(source, this, this.#automaton, messages)
+        : new WatchedCodedBody(source, this, this.#automaton, coding),
+    );
+  }
+
+  /** Searches what a client says on a WebSocket, also for values that come to be known meanwhile. */
+  channel(client: Channel): Channel {
+    return watchedChannel(client, this, () => this.#watch.automaton);
   }
 
   /**
@@ -125,7 +141,7 @@ export class Inspection {
       this.#hit(kind, secret, where, blocks(chosen, placeholder, head?.place));
       return;
     }
-    if (!standing.uses.some((one) => swapsIn(one, where, head))) {
+    if (!standing.uses.some((one) => this.#swaps(one, where, head))) {
       this.#hit("placeholder_wrong_place", secret, where, blocks(chosen, placeholder, head?.place));
       return;
     }
@@ -136,6 +152,12 @@ export class Inspection {
     const most = Math.max(...standing.uses.map(({ maxOccurrences = usual }) => maxOccurrences));
     // Every copy is swapped: one in a body too is more than a mention here.
     if (count > most) this.#hit("placeholder_repeated", secret, where, chosen !== "report");
+  }
+
+  #swaps(use: PlaceholderUse, where: string, head: { place: HeadPlace; key: string } | undefined): boolean {
+    if (head === undefined) return where === "body" && use.inBody && !this.#keepsBody;
+    if (head.place === "header") return use.inHeader(head.key);
+    return head.place === "query" ? use.inQuery : use.inPath;
   }
 
   #standing(placeholder: Placeholder): Standing {
@@ -170,16 +192,6 @@ export class Inspection {
   }
 }
 
-function swapsIn(
-  use: PlaceholderUse,
-  where: string,
-  head: { place: HeadPlace; key: string } | undefined,
-): boolean {
-  if (head === undefined) return where === "body" && use.inBody;
-  if (head.place === "header") return use.inHeader(head.key);
-  return head.place === "query" ? use.inQuery : use.inPath;
-}
-
 /** A mention in a body is told, not blocked: the history of a chat repeats it for ever. So is the name of a variable in a URL. */
 function blocks(
   chosen: PlaceholderUse["onMisuse"],
@@ -205,57 +217,28 @@ const wrong: Partial<Record<FindingKind, string>> = {
   placeholder_repeated: "stands in the request more often than is needed",
 };
 
-function isIdentity(headers: Headers): boolean {
-  const coding = headers.get("content-encoding")?.toLowerCase() ?? "";
-  return coding === "" || coding === "identity";
+/** How a body is to be read for a search. */
+interface Reading {
+  readonly coding?: Coding;
+  /** Of messages that are compressed one by one. */
+  readonly messages?: Coding;
 }
 
-/** A request's body that is searched as it passes. Nothing is held back: what completes a credential is not sent, and so the request neither. */
-class WatchedBody extends BodyFilter {
-  readonly #inspection: Inspection;
-  readonly #automaton: Automaton;
-  readonly #scanner: StreamScanner;
-  #blocked = false;
-
-  constructor(source: BodySource, inspection: Inspection, automaton: Automaton) {
-    super(source);
-    this.#inspection = inspection;
-    this.#automaton = automaton;
-    this.#scanner = new StreamScanner(automaton, (exposed) => this.#found(exposed, "body"));
-  }
-
-  protected override take(bytes: Uint8Array): void {
-    this.#scanner.write(bytes);
-    if (this.#blocked) this.#stop();
-    else this.send(bytes);
-  }
-
-  protected override complete(trailers: Headers | undefined): void {
-    this.#scanner.end();
-    if (trailers !== undefined) this.#scanTrailers(trailers);
-    if (this.#blocked) this.#stop();
-    else this.finish(trailers);
-  }
-
-  protected override release(): void {
-    this.#inspection.report();
-  }
-
-  #found(exposed: Exposed, where: string): void {
-    if (this.#inspection.found(exposed, where)) this.#blocked = true;
-  }
-
-  #scanTrailers(trailers: Headers): void {
-    for (let index = 0; index < trailers.size; index++) {
-      const scanner = new StreamScanner(this.#automaton, (exposed) =>
-        this.#found(exposed, `trailer:${trailers.keyAt(index)}`),
-      );
-      scanner.write(Buffer.from(trailers.valueAt(index), "latin1"));
-      scanner.end();
-    }
-  }
-
-  #stop(): void {
-    this.fail(new BodyAbortedError("the request holds a credential"));
-  }
+/** @returns `undefined` where the body is in a coding, or in several, that the search does not take off */
+function readingOf(headers: Headers): Reading | undefined {
+  const index = headers.indexOf("content-encoding");
+  // S3's framing: what stands in its chunks is not coded.
+  if (index < 0 || headers.valueAt(index).trim().toLowerCase() === "aws-chunked") return ofMessages(headers);
+  const [coding, ...more] = codingsOf(headers) ?? unknown;
+  if (coding === undefined) return ofMessages(headers);
+  return coding === "unknown" || more.length > 0 ? undefined : { coding };
 }
+
+const unknown = ["unknown"] as const;
+
+function ofMessages(headers: Headers): Reading {
+  const messages = messageCodingOf(headers);
+  return messages === undefined ? asItIs : { messages };
+}
+
+const asItIs: Reading = {};

@@ -194,10 +194,11 @@ class Flow implements UpstreamHandlers {
       }
       this.#answered = true;
       this.#outcome.status = 101;
-      const end = () => this.#record();
+      const watched = (client: Channel) => this.#inspection?.channel(client) ?? client;
+      const end = () => this.#onClosed();
       this.#scrubbing?.head(reason, headers);
       const scrubbed = this.#scrubbing?.channel(channel) ?? channel;
-      relayWebSocket(this.#context, this.#incoming, headers, scrubbed, this.#outcome, end);
+      relayWebSocket(this.#context, this.#incoming, headers, scrubbed, watched, this.#outcome, end);
     };
     const decision = this.#pipeline.response(exchange);
     if (decision instanceof Promise) void this.#late(decision, then);
@@ -331,6 +332,17 @@ class Flow implements UpstreamHandlers {
     this.#outcome.reason = "client_disconnected";
     this.#sent?.cancel();
     this.#end();
+  }
+
+  /** A WebSocket is over. */
+  #onClosed(): void {
+    const misuse = this.#inspection?.refusal;
+    if (misuse !== undefined) {
+      this.#outcome.action = "reject";
+      this.#outcome.reason = misuse.reason;
+      this.#outcome.rejectedBy = "findings";
+    }
+    this.#record();
   }
 
   /** The answer is complete, or was cut because its source failed. */

@@ -20,12 +20,14 @@ export interface RelayContext {
  * Answers an accepted handshake, and passes on what both sides say until they have ended. `outcome` holds all of it
  * then, the bytes of handshake and frames together.
  * @param headers of the upstream's 101, hop-by-hop fields gone
+ * @param watched puts a search on what the client says
  */
 export function relayWebSocket(
   context: RelayContext,
   incoming: Incoming,
   headers: Headers,
   upstream: Channel,
+  watched: (client: Channel) => Channel,
   outcome: Outcome,
   onEnd: () => void,
 ): void {
@@ -34,7 +36,7 @@ export function relayWebSocket(
   incoming.onDone = undefined;
   const client = incoming.accept(headers);
   const { bytesIn, bytesOut } = incoming;
-  splice(client, upstream, {
+  splice(watched(client), upstream, {
     deadlines: context.deadlines,
     idleMs: context.websocketIdleMs,
     onEnd(end) {

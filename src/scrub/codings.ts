@@ -31,6 +31,19 @@ export function codingsOf(headers: Headers): readonly Coding[] | undefined {
   return list;
 }
 
+/** The coding of messages that are compressed one by one, as gRPC's and Connect's are; `undefined` for none that is known. */
+export function messageCodingOf(headers: Headers): Coding | undefined {
+  for (const key of messageCodingFields) {
+    const index = headers.indexOf(key);
+    if (index < 0) continue;
+    const name = headers.valueAt(index).trim().toLowerCase();
+    return isKnown(name) ? name : undefined;
+  }
+  return undefined;
+}
+
+const messageCodingFields = ["grpc-encoding", "connect-content-encoding"] as const;
+
 function isKnown(name: string): name is Coding {
   return (codings as readonly string[]).includes(name);
 }
@@ -152,6 +165,19 @@ export function scrubCoded(
   // What was not decoded, such as a file name in the header of gzip or bytes behind its end, goes only where it is harmless.
   if (scrubbed === decoded && isExact) return bytes;
   return list.reduce((inner: Uint8Array, coding) => encode(coding, inner), scrubbed);
+}
+
+/**
+ * Takes one coding off what is here in full.
+ * @param most bytes when decoded
+ * @returns `undefined` where there are more, or the bytes are not what the coding says
+ */
+export function decodeWhole(coding: Coding, bytes: Buffer, most: number): Buffer | undefined {
+  try {
+    return bytes.length === 0 ? bytes : decodeWith(coding, bytes, { maxOutputLength: most });
+  } catch {
+    return undefined;
+  }
 }
 
 /** What `info: true` gives, which the types do not say. */

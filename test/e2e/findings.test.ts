@@ -6,11 +6,13 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
 import { eventually } from "./harness/wait.ts";
 import type { Client, RequestOptions } from "./harness/client.ts";
 import { type Answer, valueOf } from "./harness/message.ts";
 import { answer } from "./harness/upstream.ts";
 import { allowlist, openWorld, placeholder, secrets, swap } from "./harness/world.ts";
+import { echo, upgraded } from "./websocket-support.ts";
 
 const other = "placeholder-of-another-host";
 const lenient = "placeholder-that-is-only-reported";
@@ -214,11 +216,36 @@ test("what policy refuses is refused by policy, and the placeholder that it held
 
 const leaked = "credential_in_request";
 
+/** A compressed one. */
+function grpcMessage(payload: Buffer): Buffer {
+  const prefix = Buffer.from([1, 0, 0, 0, 0]);
+  prefix.writeUInt32BE(payload.length, 1);
+  return Buffer.concat([prefix, payload]);
+}
+
 for (const [what, options, where] of [
   ["a header", { fields: [`X-A: ${credential}`] }, "header:x-a"],
   ["base64", { fields: [basic(`me:${credential}`)] }, "header:authorization"],
   ["a body", { method: "POST", body: `{"key":"${credential}"}` }, "body"],
   ["hexadecimal in a body", { method: "POST", body: Buffer.from(credential).toString("hex") }, "body"],
+  [
+    "a body in gzip",
+    {
+      method: "POST",
+      body: gzipSync(`{"key":"${credential}"}`).toString("latin1"),
+      fields: ["Content-Encoding: gzip"],
+    },
+    "body",
+  ],
+  [
+    "a compressed message of gRPC",
+    {
+      method: "POST",
+      body: grpcMessage(gzipSync(`key: ${credential}`)).toString("latin1"),
+      fields: ["Content-Type: application/grpc", "grpc-encoding: gzip"],
+    },
+    "body",
+  ],
   ["a value that was never sent", { fields: [`X-A: ${encodeURIComponent(injected)}`] }, "header:x-a"],
 ] as const) {
   test(`a real value from the workload is blocked whatever the host: ${what}`, async () => {
@@ -246,6 +273,54 @@ test("a real value that comes in pieces ends the request before it is complete",
   const [found] = await proxy.audit.findingsOf(client);
   assert.equal(found?.kind, leaked);
   assert.equal(found?.where, "body");
+});
+
+test("a coded body without a finding goes on as it came, also one in a coding that is not taken off", async () => {
+  for (const [coding, body] of [
+    ["gzip", gzipSync(`a mention of ${placeholder}`)],
+    ["deflate", gzipSync("not what it says")],
+    ["compress", Buffer.from("whatever")],
+    ["gzip, br", Buffer.from("whatever")],
+    ["aws-chunked", Buffer.from("5;chunk-signature=0\r\nhello\r\n")],
+  ] as const) {
+    const before = secure.count("/coded");
+    const { client, got } = await send("/coded", {
+      method: "POST",
+      body: body.toString("latin1"),
+      fields: [`Content-Encoding: ${coding}`],
+    });
+    assert.equal(got.status, 200);
+    const received = await secure.request("/coded", before + 1);
+    assert.deepEqual(received.body, body);
+    if (coding !== "gzip") continue;
+    const [found] = await proxy.audit.findingsOf(client);
+    assert.deepEqual([found?.action, found?.where], ["reported", "body"]);
+  }
+});
+
+test("attack 31: a real value that the workload says on a WebSocket closes it; a placeholder there is told", async () => {
+  secure.on("/frames", echo);
+  const client = await world.redirected(`other.e2e.test:${secure.port}`);
+  await upgraded(client, "/frames");
+  const say = (text: string) =>
+    client.send(Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]));
+  say(`see ${placeholder}`);
+  const first = await client.reader.take(placeholder.length + 10);
+  assert.ok(first.includes(placeholder));
+  const [mention] = await proxy.audit.findingsOf(client);
+  assert.deepEqual(
+    [mention?.kind, mention?.action, mention?.where],
+    ["placeholder_wrong_host", "reported", "frame"],
+  );
+  say(`see ${credential}`);
+  assert.equal((await client.reader.take(1)).length, 0, "nothing comes back, and it is over");
+  const [, found] = await proxy.audit.findingsOf(client, 2);
+  assert.deepEqual([found?.kind, found?.action, found?.where], [leaked, "blocked", "frame"]);
+  const record = await proxy.audit.last(client, 1);
+  assert.deepEqual(
+    [record.audit.status_code, record.audit.action, record.audit.reason, record.rejected_by],
+    [101, "reject", leaked, "findings"],
+  );
 });
 
 test("a real value in a response is a finding, beside what the record of the exchange says", async () => {
