@@ -50,6 +50,28 @@ async function verdict(...args: string[]): Promise<string> {
   return found.text;
 }
 
+test("tells of a placeholder where it is not for, and of the refusal for it", async () => {
+  const elsewhere = ["GET", "https://api.github.com/repos/a", "-H", "X-Note: PLACEHOLDER-1234"];
+  const refused = await explain(file, ...elsewhere);
+  assert.match(
+    refused.stdout,
+    /^finding {4}placeholder_wrong_host: the placeholder of OPENAI_API_KEY in header x-note; blocked$/m,
+  );
+  assert.match(refused.stdout, /^verdict {4}would be refused: 403 placeholder_misused, by findings$/m);
+  const { verdict: json, findings } = JSON.parse((await explain("--json", file, ...elsewhere)).stdout);
+  assert.equal(json.reason, "placeholder_misused");
+  assert.equal(findings[0].kind, "placeholder_wrong_host");
+
+  const mention = ["POST", "https://127.0.0.2:1/", "-d", "see PLACEHOLDER-1234"];
+  assert.match((await explain(file, ...mention)).stdout, /placeholder_wrong_host.* in body; reported$/m);
+  const copies = ["POST", "https://api.openai.com/", "-d", "PLACEHOLDER-1234 ".repeat(5)];
+  assert.match(await verdict(...copies), /403 placeholder_misused/);
+  assert.match(
+    await verdict("POST", "https://api.openai.com/", "-d", "PLACEHOLDER-1234"),
+    /would be forwarded/,
+  );
+});
+
 test("tells the whole way of a request", async () => {
   const { code, stdout, stderr } = await explain(
     file,

@@ -5,6 +5,7 @@ import type { Transform } from "../../pipeline/types.ts";
 import { Secret, type SecretHandle } from "../../sources/types.ts";
 import { compilePassthrough, unopenedBy } from "../../proxy/passthrough.ts";
 import { type Attached, decideRequest, decideTunnel, deniedAddress, type Pass, type Step } from "./decide.ts";
+import { searchForMisuse } from "./misuse.ts";
 import type { Explanation } from "./report.ts";
 import { type AskedRequest, type Destination, destinationOf, EarlyRefusal, exchangeOf } from "./request.ts";
 
@@ -40,15 +41,19 @@ export async function explanationOf(
     if (method === "CONNECT" || method === "TRACE") {
       throw new EarlyRefusal(405, "method_not_allowed", "this method is never forwarded");
     }
+    const misuse = searchForMisuse(exchange, transforms);
     const { steps, end, credentials } = await decideRequest(exchange, transforms);
     if (passed !== undefined) {
       const verdict = deniedAddress(destination, config) ?? passed;
       return { ...known, canonicalPath, steps: steps.map(unreached), credentials: noCredentials, verdict };
     }
-    const last = refused ?? end ?? deniedAddress(destination, config);
+    const { findings, refusal } =
+      refused === undefined && end === undefined ? await misuse() : { findings: [], refusal: undefined };
+    const last = refused ?? end ?? refusal ?? deniedAddress(destination, config);
     return {
       ...known,
       canonicalPath,
+      findings,
       steps: refused === undefined ? steps : steps.map(unreached),
       credentials: last === undefined ? credentials : noCredentials,
       verdict: last ?? { kind: "forward", to: `${originOf(destination)}${canonicalPath}` },

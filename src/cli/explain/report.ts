@@ -1,5 +1,6 @@
 import { formatIssue, type Issue } from "../../config/issues.ts";
 import { printable } from "../../log/terminal.ts";
+import type { Finding } from "../../findings/types.ts";
 import type { Answer, Attached, Pass, Refusal, Step } from "./decide.ts";
 
 /** What `explain` found out about one request. */
@@ -12,6 +13,8 @@ export interface Explanation {
   /** How the tunnel ends, if not open; absent over plain HTTP, which needs none. */
   readonly tunnel?: "open" | Refusal | Answer;
   readonly steps: readonly Step[];
+  /** Placeholders in places they are not for; absent where it is not got as far as that. */
+  readonly findings?: readonly Finding[];
   readonly credentials: readonly Attached[];
   readonly verdict: { readonly kind: "forward"; readonly to: string } | Pass | Refusal | Answer;
   /** Why the request is refused before any policy. */
@@ -21,13 +24,14 @@ export interface Explanation {
 
 /** For people. Warnings are not in it: they are about the file and go elsewhere. */
 export function explanationText(explanation: Explanation): string {
-  const { method, authority, canonicalPath, tunnel, steps, detail = "" } = explanation;
+  const { method, authority, canonicalPath, tunnel, steps, findings = [], detail = "" } = explanation;
   const lines = [
     `method     ${method}`,
     `authority  ${authority ?? "(refused)"}`,
     `path       ${canonicalPath ?? "(not looked at)"}`,
     `tunnel     ${tunnelText(tunnel)}`,
     ...steps.flatMap((step, index) => stepLines(step, index)),
+    ...findings.map(findingText),
     `verdict    ${verdictText(explanation)}${detail === "" ? "" : ` (${detail})`}`,
   ];
   return lines.map((line) => `${printable(line)}\n`).join("");
@@ -74,6 +78,10 @@ function stepLines({ name, lines, reached }: Step, index: number): string[] {
   );
 }
 
+function findingText({ kind, secret = "", where, action }: Finding): string {
+  return `finding    ${kind}: the placeholder of ${secret} in ${where.replace(":", " ")}; ${action}`;
+}
+
 /** For programs; one object, keys in snake case as in the audit. */
 export function explanationJson(explanation: Explanation): string {
   const { method, scheme, authority, canonicalPath, tunnel, steps, credentials, verdict } = explanation;
@@ -81,6 +89,7 @@ export function explanationJson(explanation: Explanation): string {
     request: { method, scheme, authority: authority ?? null, path: canonicalPath ?? null },
     tunnel: tunnel ?? null,
     transforms: steps,
+    findings: explanation.findings ?? [],
     verdict: { ...verdict, text: verdictText(explanation), detail: explanation.detail },
     credentials,
     warnings: explanation.warnings.map(formatIssue),
