@@ -122,6 +122,20 @@ for (const [what, fields, bodyOf] of [
   });
 }
 
+test("a reload keeps what was captured: placeholders from before it work after it", async () => {
+  const tokens = await logIn();
+  const { access, refresh } = given.at(-1) as { access: string; refresh: string };
+  const { proxy } = world;
+  const before = proxy.log.length;
+  proxy.signal("SIGHUP");
+  await proxy.line("pipeline reloaded", before);
+  assert.equal(await sentToApi("/json/api", tokens.access_token), `Bearer ${access}`);
+  const count = secure.count("/json");
+  await logIn([...form], `grant_type=refresh_token&refresh_token=${tokens.refresh_token}`);
+  const received = await secure.request("/json", count + 1);
+  assert.equal(received.body.toString(), `grant_type=refresh_token&refresh_token=${refresh}`);
+});
+
 test("a refresh token that is none of ours is answered here, as ever", async () => {
   const before = secure.count("/json");
   const got = await send(
