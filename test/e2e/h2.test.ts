@@ -1,50 +1,19 @@
 // HTTP/2 on either side of the real executable: the same decisions, credentials and records as in HTTP/1.1.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import {
-  type ClientHttp2Session,
-  connect,
-  constants,
-  createSecureServer,
-  type IncomingHttpHeaders,
-  type OutgoingHttpHeaders,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from "node:http2";
-import type { AddressInfo } from "node:net";
-import type { TLSSocket } from "node:tls";
+import { connect, constants, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
 import { after, test } from "node:test";
-import { makeLeaf } from "../helpers/pki.ts";
-import { type Client, openRaw, startTls } from "./harness/client.ts";
+import { exchange, type H2Client, openH2 as openIn, serveH2, tunnelTo as tunnelIn } from "./h2-support.ts";
+import { openRaw, startTls } from "./harness/client.ts";
 import { valueOf } from "./harness/message.ts";
 import { missing, run } from "./harness/programs.ts";
 import type { Address, Sallyport } from "./harness/sallyport.ts";
 import { answer } from "./harness/upstream.ts";
 import { eventually, within } from "./harness/wait.ts";
-import { allowlist, openWorld, placeholder, secrets, secureHosts, swap } from "./harness/world.ts";
+import { allowlist, openWorld, placeholder, secrets, swap } from "./harness/world.ts";
 
 const world = await openWorld();
-const sessions: ServerHttp2Session[] = [];
-const scripts = new Map<string, (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void>();
-const leaf = makeLeaf(world.upstreamCa, [...secureHosts]);
-/** An upstream that speaks HTTP/2 and nothing else. */
-const upstream = createSecureServer({ cert: leaf.certPem, key: leaf.keyPem });
-const sockets: TLSSocket[] = [];
-upstream.on("secureConnection", (socket) => sockets.push(socket));
-upstream.on("session", (session) => sessions.push(session));
-upstream.on("stream", (stream, headers) => {
-  stream.on("error", () => {});
-  const script = scripts.get(headers[":path"] ?? "");
-  if (script !== undefined) script(stream as ServerHttp2Stream, headers);
-  else (stream as ServerHttp2Stream).respond({ ":status": 404 }, { endStream: true });
-});
-upstream.listen(0, "127.0.0.1");
-await once(upstream, "listening");
-after(() => {
-  for (const session of sessions) session.destroy();
-  upstream.close();
-});
-const { port } = upstream.address() as AddressInfo;
+const { port, scripts, sockets } = await serveH2(world);
 const authority = `api.e2e.test:${port}`;
 /** A proxy whose credential is for both upstreams. */
 const proxy = await world.another("h2", {
@@ -59,63 +28,10 @@ const proxy = await world.another("h2", {
   }),
 });
 
-interface H2Client {
-  readonly tls: Client;
-  readonly session: ClientHttp2Session;
-}
-
-async function tunnelTo(to: string, by: Sallyport = proxy): Promise<Client> {
-  const client = await openRaw(world.context, by.addresses.tunnel as Address, to);
-  client.send(`CONNECT ${to} HTTP/1.1\r\nHost: ${to}\r\n\r\n`);
-  assert.match((await client.reader.until("\r\n\r\n")) ?? "", / 200 /);
-  return client;
-}
-
-/** Node's client in a tunnel. */
-async function openH2(to: string, by: Sallyport = proxy): Promise<H2Client> {
-  const tls = await startTls(world.context, await tunnelTo(to, by), { ALPNProtocols: ["h2", "http/1.1"] });
-  assert.equal((tls.socket as { alpnProtocol?: string }).alpnProtocol, "h2");
-  const unread = tls.reader.release();
-  if (unread.length > 0) tls.socket.unshift(unread);
-  const session = connect(`https://${to}`, { createConnection: () => tls.socket });
-  session.on("error", () => {});
-  after(() => session.destroy());
-  return { tls, session };
-}
-
-interface H2Answer {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly trailers: IncomingHttpHeaders | undefined;
-  readonly interims: number[];
-  readonly body: string;
-}
-
-async function request(
-  { session }: H2Client,
-  headers: OutgoingHttpHeaders,
-  body?: string | Buffer,
-): Promise<H2Answer> {
-  const stream = session.request(headers);
-  const interims: number[] = [];
-  let trailers: IncomingHttpHeaders | undefined;
-  stream.on("headers", (more) => interims.push(Number(more[":status"])));
-  stream.on("trailers", (more) => {
-    trailers = more;
-  });
-  const responded = once(stream, "response");
-  if (body !== undefined) stream.end(body);
-  const [head] = (await within("a response", responded)) as [IncomingHttpHeaders];
-  const chunks = (await within("a body", stream.toArray())) as Buffer[];
-  world.canary.search("an answer", Buffer.concat(chunks));
-  return {
-    status: Number(head[":status"]),
-    headers: head,
-    trailers,
-    interims,
-    body: Buffer.concat(chunks).toString(),
-  };
-}
+const tunnelTo = (to: string, by: Sallyport = proxy) => tunnelIn(world, to, by);
+const openH2 = (to: string, by: Sallyport = proxy) => openIn(world, to, by);
+const request = (client: H2Client, headers: OutgoingHttpHeaders, body?: string | Buffer) =>
+  exchange(world, client, headers, body);
 
 const auth = { authorization: `Bearer ${placeholder}` };
 
