@@ -1,13 +1,16 @@
 import { BodyFilter } from "../http/body-filter.ts";
 import { BodyAbortedError, type BodySource } from "../http/body.ts";
 import type { Channel } from "../http/channel.ts";
+import {
+  firstControlOpcode,
+  type FrameHead,
+  longestFrameHead,
+  parseFrameHead,
+} from "../http/websocket-frame.ts";
 import type { Automaton } from "../scrub/automaton.ts";
 import type { Exposed } from "../scrub/forms.ts";
 import { StreamScanner } from "./scan.ts";
 import type { Finder } from "./watched-body.ts";
-
-/** Bytes of the head of a frame with the longest length and a mask. */
-const longestHead = 14;
 
 const noBytes = Buffer.alloc(0);
 
@@ -33,18 +36,6 @@ export function watchedChannel(
   };
 }
 
-interface Frame {
-  readonly opcode: number;
-  /** FIN: the message ends here. */
-  readonly isLast: boolean;
-  /** Of an extension, which has compressed or changed the payload. */
-  readonly isExtended: boolean;
-  /** Four bytes, or none. */
-  readonly mask: Uint8Array;
-  readonly length: number;
-  readonly headLength: number;
-}
-
 /** Whether the frames are in order is for the server to judge: whatever stands in a frame is searched. */
 class WatchedFrames extends BodyFilter {
   readonly #finder: Finder;
@@ -52,7 +43,7 @@ class WatchedFrames extends BodyFilter {
   #blocked = false;
   /** Bytes of a frame's head that have come. */
   #head: Uint8Array = noBytes;
-  #frame: Frame | undefined;
+  #frame: FrameHead | undefined;
   /** Bytes of the frame's payload that have come. */
   #position = 0;
   /** Of the message under way, which control frames may interrupt; `undefined` where it cannot be searched. */
@@ -79,39 +70,39 @@ class WatchedFrames extends BodyFilter {
 
   #takeHead(bytes: Uint8Array, at: number): number {
     const known = this.#head.length;
-    const head = Buffer.concat([this.#head, bytes.subarray(at, at + longestHead - known)]);
-    const frame = parseHead(head);
+    const head = Buffer.concat([this.#head, bytes.subarray(at, at + longestFrameHead - known)]);
+    const frame = parseFrameHead(head);
     if (frame === undefined) {
       this.#head = head;
       return bytes.length;
     }
     this.#head = noBytes;
     this.#position = 0;
-    if (frame.opcode >= 8) this.#control = this.#scannerFor(frame);
+    if (frame.opcode >= firstControlOpcode) this.#control = this.#scannerFor(frame);
     else if (frame.opcode > 0) this.#message = this.#scannerFor(frame);
     if (frame.length === 0) this.#onEnd(frame);
     else this.#frame = frame;
     return at + frame.headLength - known;
   }
 
-  #scannerFor({ isExtended }: Frame): StreamScanner | undefined {
+  #scannerFor({ isExtended }: FrameHead): StreamScanner | undefined {
     const automaton = isExtended ? undefined : this.#automaton();
     if (automaton === undefined) return undefined;
     return new StreamScanner(automaton, (exposed) => this.#found(exposed));
   }
 
-  #takePayload(frame: Frame, bytes: Uint8Array, at: number): number {
+  #takePayload(frame: FrameHead, bytes: Uint8Array, at: number): number {
     const part = bytes.subarray(at, at + frame.length - this.#position);
-    const scanner = frame.opcode >= 8 ? this.#control : this.#message;
+    const scanner = frame.opcode >= firstControlOpcode ? this.#control : this.#message;
     scanner?.write(unmasked(part, frame.mask, this.#position));
     this.#position += part.length;
     if (this.#position === frame.length) this.#onEnd(frame);
     return at + part.length;
   }
 
-  #onEnd({ opcode, isLast }: Frame): void {
+  #onEnd({ opcode, isLast }: FrameHead): void {
     this.#frame = undefined;
-    if (opcode >= 8) this.#control?.end();
+    if (opcode >= firstControlOpcode) this.#control?.end();
     else if (isLast) this.#message?.end();
     this.#finder.report();
   }
@@ -119,27 +110,6 @@ class WatchedFrames extends BodyFilter {
   #found(exposed: Exposed): void {
     if (this.#finder.found(exposed, "frame")) this.#blocked = true;
   }
-}
-
-/** A frame's head, `undefined` while bytes of it are missing. */
-function parseHead(head: Buffer): Frame | undefined {
-  if (head.length < 2) return undefined;
-  const [first, second] = [head[0] as number, head[1] as number];
-  const short = second & 0x7f;
-  const lengthBytes = short < 126 ? 0 : short === 126 ? 2 : 8;
-  const maskBytes = (second & 0x80) === 0 ? 0 : 4;
-  const headLength = 2 + lengthBytes + maskBytes;
-  if (head.length < headLength) return undefined;
-  const long =
-    lengthBytes === 2 ? head.readUInt16BE(2) : lengthBytes === 8 ? Number(head.readBigUInt64BE(2)) : 0;
-  return {
-    opcode: first & 0x0f,
-    isLast: (first & 0x80) !== 0,
-    isExtended: (first & 0x70) !== 0,
-    mask: head.subarray(headLength - maskBytes, headLength),
-    length: lengthBytes === 0 ? short : long,
-    headLength,
-  };
 }
 
 /** @param position of the bytes in their frame */

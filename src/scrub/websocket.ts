@@ -1,6 +1,13 @@
 import { BodyFilter } from "../http/body-filter.ts";
 import type { BodySource } from "../http/body.ts";
 import type { Channel } from "../http/channel.ts";
+import {
+  firstControlOpcode,
+  type FrameHead,
+  frameHead,
+  longestFrameHead,
+  parseFrameHead,
+} from "../http/websocket-frame.ts";
 import type { Automaton } from "./automaton.ts";
 import type { Exposed } from "./forms.ts";
 import { Rewriter, scrubBytes } from "./rewriter.ts";
@@ -42,7 +49,7 @@ class ScrubbedFrames extends BodyFilter {
   readonly #options: ScrubbedFramesOptions;
   /** Bytes of a frame's head that have come. */
   #head: Uint8Array = noBytes;
-  #frame: Frame | undefined;
+  #frame: FrameHead | undefined;
   /** Payload of the frame that is still missing. */
   #left = 0;
   #control: Uint8Array[] = [];
@@ -73,9 +80,8 @@ class ScrubbedFrames extends BodyFilter {
 
   #takeHead(bytes: Uint8Array, at: number): number {
     const known = this.#head.length;
-    const head = Buffer.concat([this.#head, bytes.subarray(at, at + longestHead - known)]);
-    const frame = parseHead(head);
-    if (typeof frame === "string") return this.#fail(frame);
+    const head = Buffer.concat([this.#head, bytes.subarray(at, at + longestFrameHead - known)]);
+    const frame = parseFrameHead(head);
     if (frame === undefined) {
       this.#head = head;
       return bytes.length;
@@ -89,8 +95,11 @@ class ScrubbedFrames extends BodyFilter {
     return at + frame.headLength - known;
   }
 
-  #problemOf({ opcode, isLast, length }: Frame): string | undefined {
-    if (opcode >= 8)
+  #problemOf({ opcode, isLast, isExtended, mask, length }: FrameHead): string | undefined {
+    if (isExtended) return "sent a frame of an extension that was not negotiated";
+    if (mask.length > 0) return "sent a masked frame";
+    if (!Number.isSafeInteger(length)) return "sent a frame that is too long";
+    if (opcode >= firstControlOpcode)
       return isLast && length <= maxControl ? undefined : "sent a control frame that is too long";
     if (opcode > 2) return "sent a frame of an unknown kind";
     return (opcode === 0) === (this.#message === undefined) ? "sent frames out of order" : undefined;
@@ -105,11 +114,11 @@ class ScrubbedFrames extends BodyFilter {
     return { opcode, rewriter: new Rewriter({ automaton, found, emit, keepLength: opcode === 2 }) };
   }
 
-  #takePayload(frame: Frame, bytes: Uint8Array, at: number): number {
+  #takePayload(frame: FrameHead, bytes: Uint8Array, at: number): number {
     const part = bytes.subarray(at, at + this.#left);
     this.#left -= part.length;
     const isDone = this.#left === 0;
-    if (frame.opcode >= 8) {
+    if (frame.opcode >= firstControlOpcode) {
       this.#control.push(part);
       if (isDone) this.#sendControl(frame.opcode);
     } else {
@@ -140,7 +149,7 @@ class ScrubbedFrames extends BodyFilter {
   }
 
   #send(opcode: number, isLast: boolean, payload: Uint8Array): void {
-    this.send(headOf(opcode, isLast, payload.length));
+    this.send(frameHead(opcode, isLast, payload.length));
     if (payload.length > 0) this.send(payload);
   }
 
@@ -149,44 +158,4 @@ class ScrubbedFrames extends BodyFilter {
     this.fail(new FrameError(`the upstream ${problem}`));
     return Number.POSITIVE_INFINITY;
   }
-}
-
-interface Frame {
-  readonly opcode: number;
-  /** FIN: the message ends here. */
-  readonly isLast: boolean;
-  readonly length: number;
-  readonly headLength: number;
-}
-
-/** Bytes of the head of a frame that is not masked, with the longest length. */
-const longestHead = 10;
-
-/** A frame's head, `undefined` while bytes of it are missing, or what is wrong with it. */
-function parseHead(head: Buffer): Frame | string | undefined {
-  if (head.length < 2) return undefined;
-  const [first, second] = [head[0] as number, head[1] as number];
-  if ((first & 0x70) !== 0) return "sent a frame of an extension that was not negotiated";
-  if ((second & 0x80) !== 0) return "sent a masked frame";
-  const isLast = (first & 0x80) !== 0;
-  const opcode = first & 0x0f;
-  const short = second & 0x7f;
-  if (short < 126) return { opcode, isLast, length: short, headLength: 2 };
-  const headLength = short === 126 ? 4 : longestHead;
-  if (head.length < headLength) return undefined;
-  const length = short === 126 ? head.readUInt16BE(2) : Number(head.readBigUInt64BE(2));
-  return Number.isSafeInteger(length)
-    ? { opcode, isLast, length, headLength }
-    : "sent a frame that is too long";
-}
-
-function headOf(opcode: number, isLast: boolean, length: number): Buffer {
-  const first = opcode | (isLast ? 0x80 : 0);
-  if (length < 126) return Buffer.from([first, length]);
-  if (length < 0x10000) return Buffer.from([first, 126, length >> 8, length & 0xff]);
-  const head = Buffer.alloc(longestHead);
-  head[0] = first;
-  head[1] = 127;
-  head.writeBigUInt64BE(BigInt(length), 2);
-  return head;
 }
