@@ -1,4 +1,4 @@
-import { accepts, bytesAt, type Exposed, type Form, formsOf } from "./forms.ts";
+import { accepts, bytesAt, type Exposed, type Form, formsOf, minScrubbedBytes } from "./forms.ts";
 import { introducers, simpleEscape, type Spelling, type Style, spellingsAt } from "./spelling.ts";
 
 /** A form that was found, or that may have begun before the end of the input. */
@@ -71,9 +71,18 @@ export class Automaton {
     return this.#forms.length === 0;
   }
 
-  /** True when some form is in the bytes, or may have begun at their end. */
-  test(bytes: Uint8Array): boolean {
-    return this.find(bytes, 0, bytes.length) !== undefined;
+  /**
+   * True when some form is in bytes that are complete, or is cut off by their end so late that it counts as one. Nearly any letter may
+   * begin some form, so that nearly any text may end in a beginning.
+   */
+  test(bytes: Uint8Array, end = bytes.length): boolean {
+    for (let at = 0; at < end; ) {
+      const match = this.find(bytes, at, end);
+      if (match === undefined) return false;
+      if (match.form !== undefined || match.open.some(isMostly)) return true;
+      at = match.start + 1;
+    }
+    return false;
   }
 
   /**
@@ -210,6 +219,11 @@ function skip(first: Int32Array, second: Int32Array, bytes: Uint8Array, from: nu
       return at;
   }
   return Math.max(from, last);
+}
+
+/** Whether what is there of a form counts as the form, where nothing follows. */
+export function isMostly({ form, at }: Thread): boolean {
+  return at >= minScrubbedBytes && at * 2 >= form.text.length;
 }
 
 interface Search {

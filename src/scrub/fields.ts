@@ -42,7 +42,7 @@ function mayHold(reason: string, headers: Headers, automaton: Automaton): boolea
   }
   if (text.length > scratch.length) return automaton.test(Buffer.from(text, "latin1"));
   latin1Write(scratch, text, 0);
-  return automaton.find(scratch, 0, text.length) !== undefined;
+  return automaton.test(scratch, text.length);
 }
 
 /** One buffer for all heads: none is looked at for longer than a call. */

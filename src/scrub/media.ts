@@ -9,8 +9,20 @@ const text =
 
 /** Whether a body must keep its length, by its media type; one without a type is taken for text. */
 export function keepsLength(headers: Headers): boolean {
-  const type = headers.get("content-type")?.trim();
-  if (type === undefined || type === "") return false;
+  const type = headers.get("content-type") ?? "";
+  if (type !== lastType) {
+    lastType = type;
+    lastKeeps = isCounted(type.trim());
+  }
+  return lastKeeps;
+}
+
+/** A host answers in one type nearly always. */
+let lastType = "";
+let lastKeeps = false;
+
+function isCounted(type: string): boolean {
+  if (type === "") return false;
   // The length of each message stands before it, also where the messages are JSON.
   if (/^application\/(?:connect\+|grpc)/i.test(type)) return true;
   return !text.test(type);

@@ -1,5 +1,5 @@
-import type { Automaton, Match, Suspended } from "./automaton.ts";
-import { type Exposed, minScrubbedBytes } from "./forms.ts";
+import { type Automaton, isMostly, type Match, type Suspended } from "./automaton.ts";
+import type { Exposed } from "./forms.ts";
 import { fit, type Replacement, replacementFor } from "./replacement.ts";
 
 /** How a stream is scrubbed. */
@@ -150,7 +150,7 @@ export class Rewriter {
     const { keepLength = false } = this.#options;
     if (open.length > 0) {
       if (mode !== "complete") return "wait";
-      const begun = open.find(({ at, form: { text } }) => at >= minScrubbedBytes && at * 2 >= text.length);
+      const begun = open.find(isMostly);
       if (begun !== undefined) {
         const { exposed } = begun.form;
         const whole = Buffer.from(exposed.replacement, "latin1");
