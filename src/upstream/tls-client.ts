@@ -75,13 +75,17 @@ export function createTlsClient(secureContext: SecureContext | undefined): TlsCl
         socket.on("close", onClose);
         // TLS 1.3 sends its tickets after the handshake, as often as it likes.
         socket.on("session", (ticket) => sessions.set(key, ticket));
-        socket.once("secureConnect", () => {
+        const onSecure = (): void => {
+          // "error" or "close" follows, or has come.
+          if (socket.destroyed) return;
           signal.removeEventListener("abort", onAbort);
           socket.off("error", onError);
           socket.off("close", onClose);
           if (socket.isSessionReused()) resumed++;
           resolve(socket);
-        });
+        };
+        // OpenSSL is still at work in this event: node crashes where the socket is reset in it, or in a promise of it.
+        socket.once("secureConnect", () => setImmediate(onSecure));
       });
     },
   };

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { test, type TestContext } from "node:test";
 import { createSecureContext, type TlsOptions } from "node:tls";
+import { fileURLToPath } from "node:url";
 import * as x509 from "../../src/tls/x509.ts";
 import { makeCa, makeLeaf } from "../helpers/pki.ts";
 import { answering, ca, eventually, leaf, listen, makeUpstream, ok, send, serve, target } from "./kit.ts";
@@ -232,4 +234,13 @@ test("without a context of one's own, node's roots decide", async (t) => {
   const context = createSecureContext({ ca: ca.certPem });
   const trusting = makeUpstream(t, { secureContext: context });
   assert.equal((await send(trusting, target(`localhost:${server.port}`, "https"))).body, "ok");
+});
+
+test("a connection may be reset as soon as it is made", async () => {
+  const program = fileURLToPath(new URL("reset-at-handshake.ts", import.meta.url));
+  const child = spawn(process.execPath, [program], { stdio: ["ignore", "pipe", "inherit"] });
+  let said = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (said += text));
+  const [code, signal] = (await once(child, "close")) as [number | null, string | null];
+  assert.deepEqual([code, signal, said], [0, null, "survived 400\n"]);
 });
