@@ -189,7 +189,7 @@ class Negotiation {
   #onFailed(tunnel: TunnelState, failure: DialFailure): void {
     const { status, reason, detail } = failure;
     const action = status === 403 ? "reject" : "error";
-    this.#end(socksAnswer(replyTo(failure)), tunnel, { action, status, reason, error: detail });
+    this.#end(socksAnswer(socksReplyTo(failure)), tunnel, { action, status, reason, error: detail });
   }
 
   #onGiveUp(why: GaveUp): void {
@@ -260,12 +260,12 @@ function basic(token: Buffer): string {
 function ignore(): void {}
 
 /** RFC 1928 section 6, for what can go wrong on the way to an upstream. */
-function replyTo({ reason, code }: DialFailure): number {
+/** The reply that comes closest to why an upstream cannot be had. */
+export function socksReplyTo({ reason, code }: Pick<DialFailure, "reason" | "code">): number {
   if (reason === "upstream_address_denied" || reason === "proxy_loop") return socksReply.notAllowed;
   if (reason === "upstream_resolve_failed" || reason === "upstream_connect_timeout")
     return socksReply.hostUnreachable;
   if (code === "ENETUNREACH") return socksReply.networkUnreachable;
   if (code === "EHOSTUNREACH") return socksReply.hostUnreachable;
-  if (reason === "upstream_connect_failed") return socksReply.refused;
-  return socksReply.failure;
+  return code === "ECONNREFUSED" ? socksReply.refused : socksReply.failure;
 }
