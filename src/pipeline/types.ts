@@ -209,8 +209,8 @@ export interface BuildContext {
   dispatcher(): Dispatcher;
   /** An attempt to mint a token has ended, for counters. `mechanism` is the name of the transform. */
   minted?: ((mechanism: string, ok: boolean) => void) | undefined;
-  /** Who mints, where it is not this process. */
-  readonly custody?: Pick<Custody, "minter"> | undefined;
+  /** Who mints, and who else is to know what is learnt, where this is not the only process. */
+  readonly custody?: Pick<Custody, "minter" | "commons"> | undefined;
   /** What is to outlive this configuration: made once for each key, and there again after a reload. */
   keep?: (<T>(key: string, make: () => T) => T) | undefined;
   /** A line for the operator. Never a credential (I14). */

@@ -81,7 +81,7 @@ export function buildTransforms(
     if (!hasErrors(issues)) report("warning", path, message);
   };
   const policy = implicitAllowlist(config, built, warn);
-  crossCheck(config, built, warn);
+  crossCheck(built, warn);
   const transforms = [...policy, ...built.map(({ transform }) => transform)];
   const passthrough = compilePassthrough(config, report);
   checkPassthrough(passthrough, built, transforms, report);

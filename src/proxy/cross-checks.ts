@@ -1,7 +1,6 @@
 import type { Path } from "../config/issues.ts";
 import type { Authority } from "../http/authority.ts";
 import type { RuleConfig, TunnelRequest } from "../pipeline/types.ts";
-import type { Config } from "../config/types.ts";
 import type { BuiltEntry, RuleList } from "./build-transforms.ts";
 import { warnOfHeaderFilters } from "./header-filters.ts";
 import { listsMeet, sampleAuthorities } from "./sample-authorities.ts";
@@ -9,20 +8,10 @@ import { listsMeet, sampleAuthorities } from "./sample-authorities.ts";
 type Warn = (path: Path, message: string) => void;
 
 /** Warns of what is legal in each entry and yet suspicious in their company. */
-export function crossCheck(config: Config, built: readonly BuiltEntry[], warn: Warn): void {
+export function crossCheck(built: readonly BuiltEntry[], warn: Warn): void {
   warnOfUnreachable(built, warn);
   warnOfHeaderFilters(built, warn);
   warnOfPlaceholders(built, warn);
-  warnOfOwnTokens(config, built, warn);
-}
-
-/** Tokens that an issuer gives to a workload itself are kept by the process that saw them. */
-function warnOfOwnTokens(config: Config, built: readonly BuiltEntry[], warn: Warn): void {
-  if (config.proxy.workers === 1 || !built.some(({ kind }) => kind.name === "oauth_token")) return;
-  warn(
-    ["proxy", "workers"],
-    "a workload that fetches tokens of its own from an issuer of oauth_token can use them only on connections to the worker that saw them; leave that to the proxy, or set proxy.workers: 1",
-  );
 }
 
 /** A credential for a host that policy refuses is never used: one of the two has a slip of the pen. */

@@ -41,6 +41,11 @@ export function listenerContext({
   /** For what listeners have to say themselves: tunnels, and connections without a request. */
   const connectionAudit = observed(audit, options.onConnection);
   const nextId = requestIds();
+  const exposures = new Exposures();
+  if (options.commons !== undefined) {
+    options.commons.join("exposures", exposures);
+    findings.join(options.commons);
+  }
   const authenticate: ListenerContext["authenticate"] = (value) => policy().callers.authenticate(value);
   const pipeline = () => policy().pipeline;
   const forwarding: ForwardContext = {
@@ -64,7 +69,7 @@ export function listenerContext({
     get plaintextCredentials() {
       return policy().config.proxy.plaintextCredentials === "allow";
     },
-    exposures: new Exposures(),
+    exposures,
     findings,
     pipeline,
     nextId,

@@ -5,6 +5,7 @@ import type { Locate } from "../config/issues.ts";
 import type { Authentication } from "../listeners/context.ts";
 import type { Logger } from "../log/logger.ts";
 import type { ExchangeState } from "../pipeline/exchange.ts";
+import type { Commons } from "../sources/commons.ts";
 import type { Custody } from "../sources/custody.ts";
 import type { CertificateAuthority } from "../tls/ca.ts";
 import type { OwnAddress } from "../upstream/index.ts";
@@ -36,6 +37,8 @@ export interface ProxyOptions {
   readonly served?: readonly OwnAddress[];
   /** Asked for each policy: who keeps the credentials, where several processes share them. */
   readonly custody?: () => Custody;
+  /** What several processes know together. */
+  readonly commons?: Commons;
   /** 48 bytes, the same in all processes whose TLS sessions are to be resumed by each other. */
   readonly ticketKeys?: Buffer;
   /** Where records go, in place of what `audit` and `log` say. */

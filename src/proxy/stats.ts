@@ -1,4 +1,4 @@
-import type { FindingCount } from "../findings/findings.ts";
+import type { FindingCount } from "../findings/ledger.ts";
 import type { WebhookStats } from "../findings/webhook.ts";
 import type { DnsStats } from "../listeners/dns/server.ts";
 import type { SourceStatus } from "../sources/registry.ts";

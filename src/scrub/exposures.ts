@@ -5,12 +5,26 @@ import type { Exposed } from "./forms.ts";
 const graceMs = 3_600_000;
 /** Callers and hosts remembered; beyond that the longest unused goes. */
 const maxSets = 4096;
+/**
+ * A value that was replaced is not current again because it is used once more within this time: other processes have the new one a
+ * moment later, and two sources of one name take turns for longer.
+ */
+const settleMs = 5000;
 /** Values of one caller and host that are current, and of those that no longer are. */
 const maxCurrent = 64;
 const maxOld = 32;
 
+/** A value that began to go out to a host for a caller. */
+export interface Exposure {
+  /** The host and, behind a space, the caller if there is one. */
+  readonly to: string;
+  readonly exposed: Exposed;
+}
+
 /** What went out to each host for each caller: all of it is looked for in what comes back, on later exchanges too. */
 export class Exposures {
+  /** Told of values that were not current before; set where other processes have to know. */
+  tell: ((exposure: Exposure) => void) | undefined;
   readonly #sets = new Map<string, ExposureSet>();
   readonly #now: () => number;
 
@@ -22,10 +36,30 @@ export class Exposures {
   /** What is known, after the values of one more exchange; `undefined` where nothing ever went out. */
   after(caller: string, host: string, values: readonly Exposed[] | undefined): ExposureSet | undefined {
     const key = caller === "" ? host : `${host} ${caller}`;
+    if (values === undefined) return this.#sets.get(key);
+    const set = this.#used(key);
+    for (const exposed of values) {
+      if (set.remember(exposed)) this.tell?.({ to: key, exposed });
+    }
+    return set;
+  }
+
+  /** Takes in what went out from another process. */
+  take({ to, exposed }: Exposure): void {
+    this.#used(to).remember(exposed);
+  }
+
+  /** All values, so that those which were replaced come before those that took their place. */
+  *held(): Iterable<Exposure> {
+    for (const [to, { inOrder }] of this.#sets) {
+      for (const exposed of inOrder) yield { to, exposed };
+    }
+  }
+
+  /** The set of a key, as the one used last. */
+  #used(key: string): ExposureSet {
     const known = this.#sets.get(key);
-    if (values === undefined) return known;
     const set = known ?? new ExposureSet(this.#now);
-    set.remember(values);
     if (known === undefined) this.#bound();
     else this.#sets.delete(key);
     this.#sets.set(key, set);
@@ -40,22 +74,29 @@ export class Exposures {
   }
 }
 
+/** A value that was replaced, and how long it is still looked for. */
+interface Old {
+  readonly exposed: Exposed;
+  readonly until: number;
+}
+
 /** Values of one caller and host. */
 export class ExposureSet {
   readonly #now: () => number;
   #current: Exposed[] = [];
-  #old: { readonly exposed: Exposed; readonly until: number }[] = [];
+  #old: Old[] = [];
   #automaton: Automaton | undefined;
 
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** Takes the values that went out with an exchange; a new value of the same entry begins the old one's grace. */
-  remember(values: readonly Exposed[]): void {
-    for (const exposed of values) {
-      if (exposed.once !== true && !this.#isCurrent(exposed)) this.#add(exposed);
-    }
+  /**
+   * Takes a value that went out with an exchange; a new value of the same entry begins the old one's grace.
+   * @returns whether it was not current before
+   */
+  remember(exposed: Exposed): boolean {
+    return exposed.once !== true && !this.#isCurrent(exposed) && this.#add(exposed);
   }
 
   /** What finds all of them now; another object once something changed. */
@@ -73,6 +114,11 @@ export class ExposureSet {
     return [...this.#current, ...this.#old.map(({ exposed }) => exposed)];
   }
 
+  /** The oldest first. */
+  get inOrder(): readonly Exposed[] {
+    return [...this.#old.map(({ exposed }) => exposed), ...this.#current];
+  }
+
   /** Whether an answer in an unknown coding may pass. */
   get passesUnknown(): boolean {
     return this.values.every(({ passUnknown }) => passUnknown === true);
@@ -85,9 +131,10 @@ export class ExposureSet {
     return false;
   }
 
-  #add(exposed: Exposed): void {
-    this.#automaton = undefined;
+  #add(exposed: Exposed): boolean {
     const returns = this.#old.findIndex((old) => old.exposed.value === exposed.value);
+    if (this.#isSettling(this.#old[returns], exposed)) return false;
+    this.#automaton = undefined;
     const before = this.#current.findIndex((known) => isSameEntry(known, exposed));
     if (returns >= 0) {
       // Two sources of one name take turns: both are current.
@@ -96,6 +143,12 @@ export class ExposureSet {
     } else if (before < 0) this.#current.push(exposed);
     else this.#retire(this.#current.splice(before, 1, exposed)[0] as Exposed);
     if (this.#current.length > maxCurrent) this.#retire(this.#current.shift() as Exposed);
+    return true;
+  }
+
+  #isSettling(old: Old | undefined, exposed: Exposed): boolean {
+    if (old === undefined || !isSameEntry(old.exposed, exposed)) return false;
+    return this.#now() - (old.until - graceMs) < settleMs;
   }
 
   #retire(exposed: Exposed): void {

@@ -1,4 +1,5 @@
 import type { SourceStatus } from "./cache.ts";
+import type { Commons } from "./commons.ts";
 import type { SecretHandle } from "./types.ts";
 
 /** A source with its value behind it, wherever that is kept. */
@@ -29,4 +30,6 @@ export interface TokenSupply<Token extends object> {
 export interface Custody {
   source(own: KeptSource): KeptSource;
   minter<Token extends object>(own: TokenSupply<Token>): TokenSupply<Token>;
+  /** What these processes learn; the same for every configuration. */
+  readonly commons?: Commons | undefined;
 }

@@ -1,12 +1,10 @@
 import type { LineAuditSink } from "../audit/sink.ts";
-import { describeFinding, findingLine } from "../audit/finding.ts";
 import { writeRecord } from "../audit/serialize.ts";
 import { describeRecord } from "../audit/text.ts";
 import type { AuditRecord } from "../audit/types.ts";
-import type { FindingRecord } from "../findings/types.ts";
 import { LineBuffer } from "../log/line-buffer.ts";
 import { paintFor } from "../log/terminal.ts";
-import type { AuditBatch } from "./messages.ts";
+import type { AuditBatch, Lesson } from "./messages.ts";
 
 export interface AuditLinkOptions {
   /** Sends a batch; calls back when it has left this process. */
@@ -20,12 +18,14 @@ export interface AuditLinkOptions {
 /** Milliseconds a record may wait for company, and bytes that wait for none. */
 const lingerMs = 10;
 const fullBatch = 16 * 1024;
+/** What an errand counts for, in bytes. */
+const errandBytes = 512;
 /** Bytes on their way to a process that does not take them; newer records are dropped and counted (I12). */
 const maxBytesUnderWay = 8 * 1024 * 1024;
 
 /**
  * The audit of a worker: records are written down here and sent in batches to the first process, the only one that has
- * the file. With them go the exchanges that have begun and not ended by the time of a batch, so that whoever outlives
+ * the file. With them goes what that process does for all, and the exchanges that have begun and not ended by the time of a batch, so that whoever outlives
  * this worker has something to say about each (I13).
  */
 export class AuditLink implements LineAuditSink {
@@ -38,6 +38,7 @@ export class AuditLink implements LineAuditSink {
   readonly #gathered = new LineBuffer();
   #lines = 0;
   #records: AuditRecord[] = [];
+  #errands: Lesson[] = [];
   /** Exchanges that began since the last batch. */
   readonly #begun = new Map<string, () => AuditRecord>();
   /** Those that the first process knows of. */
@@ -69,9 +70,17 @@ export class AuditLink implements LineAuditSink {
     if (withRecords && isTaken) this.#records.push(record);
   }
 
-  writeFinding(record: FindingRecord): void {
-    const isText = this.#options.format === "text";
-    this.#take((out) => out.text(isText ? `${describeFinding(record, this.#paint)}\n` : findingLine(record)));
+  /** Something that the first process does. */
+  sendErrand(errand: Lesson): void {
+    if (this.#isFull) this.lost++;
+    else {
+      this.#errands.push(errand);
+      this.#sendFull();
+    }
+  }
+
+  writeFinding(): void {
+    throw new Error("findings are an errand of the first process");
   }
 
   writeLines(): void {
@@ -79,7 +88,7 @@ export class AuditLink implements LineAuditSink {
   }
 
   get waitingBytes(): number {
-    return this.#underWay + this.#gathered.length;
+    return this.#underWay + this.#size;
   }
 
   get failing(): boolean {
@@ -98,12 +107,18 @@ export class AuditLink implements LineAuditSink {
       return record();
     });
     this.#begun.clear();
-    if (this.#lines === 0 && begun.length === 0 && this.#ended.length === 0) return;
+    const size = this.#size;
+    if (size === 0 && begun.length === 0 && this.#ended.length === 0) return;
     // The channel copies the bytes; the memory is used again.
     const bytes = this.#gathered.bytes;
-    const size = bytes.length;
     this.#underWay += size;
-    const batch = { lines: this.#lines, records: this.#records, begun, ended: this.#ended };
+    const batch = {
+      lines: this.#lines,
+      records: this.#records,
+      errands: this.#errands,
+      begun,
+      ended: this.#ended,
+    };
     this.#options.send({ kind: "audit", bytes, ...batch }, () => {
       this.#underWay -= size;
       this.#onSent?.();
@@ -111,6 +126,7 @@ export class AuditLink implements LineAuditSink {
     this.#gathered.clear();
     this.#lines = 0;
     this.#records = [];
+    this.#errands = [];
     this.#ended = [];
   }
 
@@ -126,16 +142,29 @@ export class AuditLink implements LineAuditSink {
   }
 
   #take(compose: (out: LineBuffer) => void): boolean {
-    if (this.#underWay + this.#gathered.length > maxBytesUnderWay) {
+    if (this.#isFull) {
       this.lost++;
       return false;
     }
     compose(this.#gathered);
     this.#lines++;
     this.written++;
-    if (this.#gathered.length >= fullBatch) this.flushSync();
-    else this.#sendSoon();
+    this.#sendFull();
     return true;
+  }
+
+  /** Bytes that wait for their batch. */
+  get #size(): number {
+    return this.#gathered.length + this.#errands.length * errandBytes;
+  }
+
+  get #isFull(): boolean {
+    return this.#underWay + this.#size > maxBytesUnderWay;
+  }
+
+  #sendFull(): void {
+    if (this.#size >= fullBatch) this.flushSync();
+    else this.#sendSoon();
   }
 
   #sendSoon(): void {

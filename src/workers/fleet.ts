@@ -14,6 +14,7 @@ import { type BoundAddresses, Proxy, type ProxyOptions, type Reloaded } from "..
 import { announceReload, keysForRestart } from "../proxy/restart.ts";
 import type { Served } from "../proxy/served.ts";
 import type { ProxyStats } from "../proxy/stats.ts";
+import { PrimaryCommons } from "./commons.ts";
 import { Deaths } from "./deaths.ts";
 import type { Boot } from "./messages.ts";
 import { type WorkerEvents, WorkerProcess } from "./process.ts";
@@ -42,11 +43,12 @@ export class Fleet implements Served {
   readonly #vaults = new Vaults();
   readonly #ticketKeys = randomBytes(48);
   readonly #workers = new Set<WorkerProcess>();
+  readonly #commons = new PrimaryCommons(() => this.#workers);
   readonly #deaths: Deaths;
-  /** Set right after the constructor. */
+  /** Set right after the constructor, as the next one is. */
   #primary!: Proxy;
   /** Of the policy that was built last. */
-  #vault = new Vault();
+  #vault!: Vault;
   #generation = 1;
   #config: Config;
   #addresses: BoundAddresses = {};
@@ -80,7 +82,8 @@ export class Fleet implements Served {
     this.#primary = await Proxy.start(primaryConfig(this.#started), {
       ...this.#options,
       served: this.#ports.own,
-      custody: () => (this.#vault = new Vault()),
+      custody: () => (this.#vault = new Vault(this.#commons)),
+      commons: this.#commons,
       onAuditHealth: (healthy) => {
         for (const worker of this.#workers) worker.auditHealth(healthy);
       },
@@ -210,6 +213,7 @@ export class Fleet implements Served {
       ticketKeys: this.#ticketKeys,
       env: Object.fromEntries(keys) as NodeJS.ProcessEnv,
       ownAddresses: [...this.#primary.ports, ...(ownAddresses?.() ?? [])],
+      learnt: this.#commons.lessons(),
       wants: { counts: counts !== undefined, records: onRecord !== undefined },
       auditHealthy: this.#primary.audit.healthy,
       auditFormat: this.#auditFormat(),
@@ -223,9 +227,11 @@ export class Fleet implements Served {
 
   readonly #events: WorkerEvents = {
     ask: (ask) => this.#vaults.grant(ask),
-    audit: ({ bytes, lines, records }) => {
+    learnt: (lesson, worker, known) => this.#commons.learn(lesson, worker, known),
+    audit: ({ bytes, lines, records, errands }) => {
       if (lines > 0) this.#primary.audit.writeLines(bytes, lines);
       for (const record of records) this.#options.onRecord?.(record);
+      for (const errand of errands) this.#commons.run(errand);
     },
     log: ({ level, message, fields }, { pid }) => {
       this.#options.logger[level](message, { ...fields, worker: pid });

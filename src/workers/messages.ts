@@ -12,6 +12,8 @@ export type ToWorker =
   | Boot
   | { readonly kind: "policy"; readonly generation: number; readonly config: Config }
   | { readonly kind: "grant"; readonly id: number; readonly grant: Grant }
+  | Learnt
+  | Known
   | { readonly kind: "audit_health"; readonly healthy: boolean }
   | { readonly kind: "report" }
   | { readonly kind: "stop"; readonly timeoutMs: number };
@@ -28,6 +30,8 @@ export interface Boot {
   readonly env: NodeJS.ProcessEnv;
   /** Ports of the first process. */
   readonly ownAddresses: readonly OwnAddress[];
+  /** What all processes know. */
+  readonly learnt: readonly Lesson[];
   /** What is counted or exported besides being written. */
   readonly wants: { readonly counts: boolean; readonly records: boolean };
   readonly auditHealthy: boolean;
@@ -40,12 +44,33 @@ export type ToPrimary =
   /** It could not start; the message is for the operator. */
   | { readonly kind: "failed"; readonly message: string }
   | Ask
+  | Learnt
+  | Known
   | AuditBatch
   | { readonly kind: "log"; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
   | { readonly kind: "applied"; readonly generation: number }
   | Report
   /** Everything is closed and every record is sent. */
   | { readonly kind: "stopped" };
+
+/** An item for the memory of this name. */
+export interface Lesson {
+  readonly name: string;
+  readonly item: unknown;
+}
+
+/** Something that a process learnt, and others have to know. */
+export interface Learnt extends Lesson {
+  readonly kind: "learnt";
+  /** To be said back in {@link Known}; 0 where nobody waits for that. */
+  readonly id: number;
+}
+
+/** It is known: in the process that says so, or to a worker in all of them. */
+export interface Known {
+  readonly kind: "known";
+  readonly id: number;
+}
 
 /** Asks for the value of a source or for a token, by their number in the configuration of that generation. */
 export interface Ask {
@@ -70,6 +95,8 @@ export interface AuditBatch {
   readonly lines: number;
   /** The same records once more, where they are exported. */
   readonly records: readonly AuditRecord[];
+  /** What the first process does for all, such as telling of findings. */
+  readonly errands: readonly Lesson[];
   /** Exchanges that began and have no record yet: what there is to say about them should this worker die. */
   readonly begun: readonly AuditRecord[];
   /** Ids of exchanges named in an earlier batch whose record is in this one. */

@@ -2,15 +2,18 @@ import cluster, { type Worker as ClusterWorker } from "node:cluster";
 import type { AuditRecord } from "../audit/types.ts";
 import type { Config } from "../config/types.ts";
 import type { BoundAddresses } from "../proxy/proxy.ts";
-import type { Ask, AuditBatch, Boot, Grant, Report, ToPrimary, ToWorker } from "./messages.ts";
+import type { Learner } from "./commons.ts";
+import type { Ask, AuditBatch, Boot, Grant, Lesson, Report, ToPrimary, ToWorker } from "./messages.ts";
 
 /** What the first process does with what a worker says. */
 export interface WorkerEvents {
   ask(ask: Ask): Promise<Grant>;
+  /** @param known called when all others know, where the worker waits for that */
+  learnt(lesson: Lesson, worker: WorkerProcess, known: (() => void) | undefined): void;
   audit(batch: AuditBatch): void;
   log(line: Extract<ToPrimary, { kind: "log" }>, worker: WorkerProcess): void;
   report(report: Report, worker: WorkerProcess): void;
-  /** The process has ended, whatever the reason. */
+  /** The process has ended, whatever the reason, and all that it sent was told. */
   exit(worker: WorkerProcess, how: string): void;
 }
 
@@ -19,13 +22,16 @@ const answerMs = 5000;
 /** The same for putting another configuration in force, which compiles its rules. */
 const applyMs = 30_000;
 
+/** How long others wait for a worker to say that it knows what they learnt, in milliseconds. */
+const learnMs = 1000;
+
 /** A worker that could not start; the message is that of the error it met. */
 export class WorkerStartError extends Error {
   override readonly name = "WorkerStartError";
 }
 
 /** One of the processes that serve, as the first process sees it. */
-export class WorkerProcess {
+export class WorkerProcess implements Learner {
   readonly startedAt = Date.now();
   /** Resolves when it serves. */
   readonly ready: Promise<BoundAddresses>;
@@ -41,6 +47,8 @@ export class WorkerProcess {
   #ready = Promise.withResolvers<BoundAddresses>();
   #applied: ((generation: number) => void)[] = [];
   #reported: (() => void)[] = [];
+  readonly #learning = new Map<number, () => void>();
+  #lastLesson = 0;
 
   constructor(boot: Boot, events: WorkerEvents) {
     this.#events = events;
@@ -51,8 +59,9 @@ export class WorkerProcess {
     this.#worker.on("exit", (code: number | null, signal: string | null) => {
       const how = signal === null ? `exit code ${code}` : signal;
       this.#ready.reject(new WorkerStartError(`a worker ended before it served (${how})`));
-      this.#exited.resolve();
-      this.#events.exit(this, how);
+      // What it had sent is still read.
+      if (this.#worker.isConnected()) this.#worker.once("disconnect", () => this.#end(how));
+      else this.#end(how);
     });
     this.#send(boot);
   }
@@ -83,6 +92,20 @@ export class WorkerProcess {
     await this.#within(reported, answerMs);
   }
 
+  learn(lesson: Lesson): void {
+    this.#send({ kind: "learnt", id: 0, ...lesson });
+  }
+
+  async learnt(lesson: Lesson): Promise<void> {
+    const id = ++this.#lastLesson;
+    const learning = new Promise<void>((resolve) => {
+      this.#learning.set(id, resolve);
+    });
+    this.#send({ kind: "learnt", id, ...lesson });
+    await this.#within(learning, learnMs);
+    this.#learning.delete(id);
+  }
+
   auditHealth(healthy: boolean): void {
     this.#send({ kind: "audit_health", healthy });
   }
@@ -99,6 +122,11 @@ export class WorkerProcess {
     this.#worker.process.kill("SIGKILL");
   }
 
+  #end(how: string): void {
+    this.#exited.resolve();
+    this.#events.exit(this, how);
+  }
+
   #receive(message: ToPrimary): void {
     switch (message.kind) {
       case "ready":
@@ -110,6 +138,15 @@ export class WorkerProcess {
         return;
       case "ask":
         void this.#events.ask(message).then((grant) => this.#send({ kind: "grant", id: message.id, grant }));
+        return;
+      case "learnt": {
+        const { id, name, item } = message;
+        const known = id === 0 ? undefined : () => this.#send({ kind: "known", id });
+        this.#events.learnt({ name, item }, this, known);
+        return;
+      }
+      case "known":
+        this.#learning.get(message.id)?.();
         return;
       case "audit":
         for (const record of message.begun) this.begun.set(record.requestId, record);

@@ -1,4 +1,5 @@
 import type { SourceStatus } from "../sources/cache.ts";
+import type { Commons } from "../sources/commons.ts";
 import type { Custody, KeptSource, TokenSupply } from "../sources/custody.ts";
 import { Secret } from "../sources/types.ts";
 import { Lease } from "./lease.ts";
@@ -8,10 +9,11 @@ import type { Ask, Grant } from "./messages.ts";
 export type AskPrimary = (ask: Omit<Ask, "kind" | "id">) => Promise<Grant>;
 
 /** In a worker: every source and every minter is that of the first process, held for a moment at a time. */
-export function remoteCustody(generation: number, ask: AskPrimary): Custody {
+export function remoteCustody(generation: number, ask: AskPrimary, commons?: Commons): Custody {
   let sources = 0;
   let minters = 0;
   return {
+    commons,
     source(own) {
       const index = sources++;
       return new RemoteSource(own, (known) => ask({ generation, of: "source", index, known }));

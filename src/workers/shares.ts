@@ -38,6 +38,8 @@ export function workerConfig(config: Config, ports: Ports, workers: number): Con
     tls: { ...tls, explainDenials: part(tls.explainDenials) },
     dns: { ...dns, listen: "off" },
     sources: { requireAtStart: false },
+    // The last of the sources: those before it keep the numbers that the first process knows them by.
+    findings: { webhook: undefined },
   };
 }
 

@@ -1,11 +1,11 @@
 import type { ProxyStats } from "../proxy/stats.ts";
 
 /** Counters since the start, without the gauges: what is left of a worker that has ended. */
-export type Departed = Pick<ProxyStats, "connections" | "upstream" | "leaves" | "audit" | "findings">;
+export type Departed = Pick<ProxyStats, "connections" | "upstream" | "leaves" | "audit">;
 
 /**
- * The figures of one proxy that several processes are. What the first process has is its own: sources, minting, DNS, and
- * the records that reached it.
+ * The figures of one proxy that several processes are. What the first process has is its own: sources, minting, DNS,
+ * findings, and the records that reached it.
  */
 export function totalStats(
   primary: ProxyStats,
@@ -25,7 +25,6 @@ export function totalStats(
       waitingBytes: audit.waitingBytes + sum(parts.map((part) => part.audit.waitingBytes)),
       failing: audit.failing,
     },
-    findings: sumByKind([primary, ...parts]),
   };
 }
 
@@ -37,7 +36,6 @@ export function withDeparted(departed: Departed, worker: ProxyStats): Departed {
     upstream: sumOf([departed.upstream, { ...upstream, active: 0, idle: 0, dialing: 0 }]),
     leaves: sumOf([departed.leaves, { ...leaves, size: 0 }]),
     audit: { ...departed.audit, lost: departed.audit.lost + audit.lost },
-    findings: sumByKind([departed, worker]),
   };
 }
 
@@ -46,18 +44,7 @@ export const noneDeparted: Departed = {
   upstream: { active: 0, idle: 0, dialing: 0, dialed: 0, reused: 0, retried: 0, resumed: 0 },
   leaves: { size: 0, made: 0 },
   audit: { written: 0, lost: 0, waitingBytes: 0, failing: false },
-  findings: [],
 };
-
-function sumByKind(parts: readonly Pick<ProxyStats, "findings">[]): ProxyStats["findings"] {
-  const sums = new Map<string, ProxyStats["findings"][number]>();
-  for (const finding of parts.flatMap(({ findings }) => findings)) {
-    const key = `${finding.kind} ${finding.action}`;
-    const before = sums.get(key)?.count ?? 0;
-    sums.set(key, { ...finding, count: before + finding.count });
-  }
-  return [...sums.values()];
-}
 
 /** Adds up every field. */
 function sumOf<Figures extends { readonly [Name in keyof Figures]: number }>(

@@ -1,3 +1,4 @@
+import type { Commons } from "../sources/commons.ts";
 import type { Custody, KeptSource, TokenSupply } from "../sources/custody.ts";
 import { SourceError } from "../sources/types.ts";
 import type { Ask, Grant } from "./messages.ts";
@@ -9,8 +10,13 @@ let lastVersion = 0;
 
 /** The sources and minters of one configuration, by their numbers, in the process that has them. */
 export class Vault implements Custody {
+  readonly commons: Commons | undefined;
   readonly #sources: KeptSource[] = [];
   readonly #minters: TokenSupply<object>[] = [];
+
+  constructor(commons?: Commons) {
+    this.commons = commons;
+  }
 
   source(own: KeptSource): KeptSource {
     this.#sources.push(own);

@@ -8,6 +8,7 @@ import { parseCa } from "../tls/ca.ts";
 import { AuditLink } from "./audit-link.ts";
 import { linkLogger, type LinkLogger } from "./link-logger.ts";
 import type { Boot, Grant, ToPrimary, ToWorker } from "./messages.ts";
+import { RemoteCommons } from "./remote-commons.ts";
 import { type AskPrimary, remoteCustody } from "./remote-custody.ts";
 
 /** How often counts are sent unasked: what a worker that dies had counted since is lost. */
@@ -48,6 +49,7 @@ class Worker {
   readonly #end: (code: number) => void;
   readonly #counts: RequestCounts | undefined;
   readonly #audit: AuditLink;
+  readonly #commons: RemoteCommons;
   readonly #log: LinkLogger;
   readonly #waiting = new Map<number, (grant: Grant) => void>();
   #lastAsk = 0;
@@ -64,6 +66,11 @@ class Worker {
       format: boot.auditFormat,
       withRecords: boot.wants.records,
       healthy: boot.auditHealthy,
+    });
+    this.#commons = new RemoteCommons({
+      send,
+      sendErrand: (errand) => this.#audit.sendErrand(errand),
+      learnt: boot.learnt,
     });
     const tell = (level: LogLevel, message: string, fields: Record<string, unknown>) =>
       send({ kind: "log", level, message, fields });
@@ -91,6 +98,12 @@ class Worker {
         this.#waiting.get(message.id)?.(message.grant);
         this.#waiting.delete(message.id);
         return;
+      case "learnt":
+        this.#commons.learn(message);
+        return;
+      case "known":
+        this.#commons.known(message);
+        return;
       case "audit_health":
         this.#audit.healthy = message.healthy;
         return;
@@ -117,7 +130,8 @@ class Worker {
       ticketKeys: Buffer.from(ticketKeys),
       ownAddresses: () => ownAddresses,
       audit: this.#audit,
-      custody: () => remoteCustody(this.#generation, this.#ask),
+      custody: () => remoteCustody(this.#generation, this.#ask, this.#commons),
+      commons: this.#commons,
       onBegun: (id, record) => this.#audit.begin(id, record),
       ...(counts === undefined
         ? {}

@@ -337,28 +337,3 @@ transforms:
 `);
   assert.deepEqual(issues, ['5:71: path "x" must start with /']);
 });
-
-for (const [workers, warned] of [
-  [1, false],
-  [2, true],
-] as const) {
-  test(`${workers} workers and tokens that workloads fetch themselves: ${warned ? "a warning" : "none"}`, () => {
-    const { issues } = build(`
-proxy: {workers: ${workers}}
-transforms:
-- name: oauth_token
-  config:
-    tokens:
-    - grant: client_credentials
-      token_endpoint: https://issuer.example.com/token
-      client_id: {type: env, var: ID}
-      client_secret: {type: env, var: KEY}
-      rules: [{host: api.example.com}]
-`);
-    assert.equal(
-      issues.some((issue) => issue.includes("set proxy.workers: 1")),
-      warned,
-      issues.join("\n"),
-    );
-  });
-}

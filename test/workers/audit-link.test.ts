@@ -84,6 +84,33 @@ test("records go as objects too where they are exported", async () => {
   assert.deepEqual(batches[0]?.records, [recordOf("a")]);
 });
 
+test("errands go with the records, once each", async () => {
+  const { link, batches } = setUp();
+  const errand = { name: "finding", item: { kind: "placeholder_repeated" } };
+  link.sendErrand(errand);
+  await pause(30);
+  link.write(recordOf("a"));
+  await pause(30);
+  assert.deepEqual(
+    batches.map(({ errands, lines }) => [errands, lines]),
+    [
+      [[errand], 0],
+      [[], 1],
+    ],
+  );
+});
+
+test("I12: errands that nobody takes do not pile up either", () => {
+  const { link, batches, leave } = setUp();
+  for (let count = 0; count < 20_000; count++) link.sendErrand({ name: "finding", item: count });
+  link.flushSync();
+  const sent = batches.reduce((sum, { errands }) => sum + errands.length, 0);
+  assert.ok(link.lost > 0);
+  assert.equal(sent + link.lost, 20_000);
+  leave();
+  assert.equal(link.waitingBytes, 0);
+});
+
 test("I12: what nobody takes does not pile up, and is counted", () => {
   const { link, batches, leave } = setUp();
   for (let count = 0; count < 60_000; count++) link.write(recordOf(`id-${count}`));

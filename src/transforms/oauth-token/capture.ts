@@ -99,7 +99,12 @@ export class Capturing {
     return body instanceof Promise ? body.then(take, tooLarge) : take(body);
   }
 
-  #take(exchange: Exchange, entry: TokenEntry, { headers, body }: ExchangeResponse, bytes: Buffer): Verdict {
+  #take(
+    exchange: Exchange,
+    entry: TokenEntry,
+    { headers, body }: ExchangeResponse,
+    bytes: Buffer,
+  ): Verdict | Promise<Verdict> {
     if (bytes.length === 0) return undefined;
     const caller = callerOf(exchange);
     const endpoint = endpointName(entry);
@@ -119,7 +124,8 @@ export class Capturing {
       }
     }
     exchange.annotate("captured", answer.replaced.size);
-    return undefined;
+    // The workload may use them on any connection as soon as it has them.
+    return this.#tokens.share(answer.replaced.values(), caller)?.then(() => undefined);
   }
 }
 

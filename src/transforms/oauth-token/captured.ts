@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { Tell } from "../../sources/commons.ts";
 
 /** Tokens held for workloads, of one caller and of all; beyond that the oldest goes, and its owner has to log in again. */
 const maxOfCaller = 64;
@@ -18,7 +19,8 @@ export interface CapturedToken {
   readonly value: string | undefined;
 }
 
-interface Kept extends CapturedToken {
+/** A token with its end, in milliseconds since 1970. */
+export interface Kept extends CapturedToken {
   value: string | undefined;
   readonly expiresAt: number;
 }
@@ -28,6 +30,8 @@ const graceMs = 3_600_000;
 
 /** The tokens of all workloads, in memory alone. They outlive a reload, not the process. */
 export class CapturedTokens {
+  /** Set where other processes have to know. */
+  tell: Tell<Kept> | undefined;
   readonly #tokens = new Map<string, Kept>();
   readonly #now: () => number;
 
@@ -56,11 +60,34 @@ export class CapturedTokens {
       ({ value, endpoint }) => value === token.value && endpoint === token.endpoint,
     );
     const placeholder = known?.placeholder ?? placeholderFor(token.value);
-    if (known !== undefined) this.#tokens.delete(keyOf(known));
-    const kept = { ...token, placeholder, expiresAt };
-    this.#tokens.set(keyOf(kept), kept);
-    this.#bound(token.caller);
+    this.take({ ...token, placeholder, expiresAt });
     return placeholder;
+  }
+
+  /** Keeps a token that has its placeholder already. */
+  take(kept: Kept): void {
+    const key = keyOf(kept);
+    this.#tokens.delete(key);
+    this.#tokens.set(key, kept);
+    this.#bound(kept.caller);
+  }
+
+  held(): Iterable<Kept> {
+    return this.#tokens.values();
+  }
+
+  /**
+   * Tells other processes of what was added, so that its placeholders work with them too.
+   * @returns `undefined` where there are none; otherwise resolves when they know
+   */
+  share(placeholders: Iterable<string>, caller: string): Promise<unknown> | undefined {
+    const { tell } = this;
+    if (tell === undefined) return undefined;
+    const told = Array.from(placeholders, (placeholder) => {
+      const kept = this.#tokens.get(keyOf({ placeholder, caller }));
+      return new Promise<void>((known) => (kept === undefined ? known() : tell(kept, known)));
+    });
+    return Promise.all(told);
   }
 
   /** The token that a placeholder stands for, where it is this caller's and of this endpoint. */

@@ -43,10 +43,14 @@ export function makeOauthToken(options: OauthTokenOptions = {}): TransformKind<t
 
 export const oauthToken = makeOauthToken();
 
-/** Tokens of workloads outlive the configuration that they came under. */
-function kept(context: BuildContext): CapturedTokens {
-  const make = () => new CapturedTokens();
-  return context.keep?.("oauth_token", make) ?? make();
+/** Tokens of workloads outlive the configuration that they came under, and are good with every process. */
+function kept({ keep, custody }: BuildContext): CapturedTokens {
+  const make = () => {
+    const tokens = new CapturedTokens();
+    custody?.commons?.join("captured tokens", tokens);
+    return tokens;
+  };
+  return keep?.("oauth_token", make) ?? make();
 }
 
 function onRequest(

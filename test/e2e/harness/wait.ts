@@ -1,12 +1,12 @@
 /** Waits until `probe` gives something, looking every few milliseconds. Throws after `ms`. */
 export async function eventually<Value>(
   what: string,
-  probe: () => Value | undefined | false,
+  probe: () => Value | undefined | false | Promise<Value | undefined | false>,
   ms = 10_000,
 ): Promise<Value> {
   const until = performance.now() + ms;
   for (;;) {
-    const value = probe();
+    const value = await probe();
     if (value !== undefined && value !== false) return value;
     if (performance.now() > until) throw new Error(`not within ${ms} ms: ${what}`);
     await pause(5);
