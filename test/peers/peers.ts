@@ -9,11 +9,19 @@ import { within } from "../e2e/harness/wait.ts";
 import type { World } from "../e2e/harness/world.ts";
 
 const { PEERS_PYTHON, PEERS_NO_PYTHON, PEERS_GO, PEERS_NO_GO, PEERS_FOLDER } = process.env;
+const { PEERS_PYTHON2, PEERS_AUTOBAHN, PEERS_NO_AUTOBAHN } = process.env;
 const notRun = "run by npm run test:peers";
 
 /** Why tests that need Python are skipped; `false` where it is there. */
 export const noPython = PEERS_PYTHON === undefined ? (PEERS_NO_PYTHON ?? notRun) : false;
 export const noGo = PEERS_GO === undefined ? (PEERS_NO_GO ?? notRun) : false;
+
+export const noAutobahn = PEERS_AUTOBAHN === undefined ? (PEERS_NO_AUTOBAHN ?? notRun) : false;
+
+/** A Python 2, and the folder that Autobahn's test suite is installed in. */
+export function autobahn(): readonly [python: string, folder: string] {
+  return [PEERS_PYTHON2 ?? "", PEERS_AUTOBAHN ?? ""];
+}
 
 /** Folder that is removed after the tests. */
 export const folder = PEERS_FOLDER ?? "";
