@@ -26,7 +26,7 @@ export interface Origin {
   readonly stop: () => Promise<void>;
 }
 
-/** What takes the place of the standard transforms of {@link startSallyport}. */
+/** What a Sallyport does with requests, besides the policy. */
 export interface Pipeline {
   /** Names its folder. */
   readonly name: string;
@@ -147,9 +147,8 @@ export function scrubbed(scrub: "on" | "off", name: string, ...ports: readonly n
 export async function startSallyport(
   directory: string,
   keys: Keys,
-  origin: Origin,
   nodeFlags: readonly string[],
-  pipeline: Pipeline = swap(origin.port),
+  pipeline: Pipeline,
 ): Promise<Contestant> {
   const home = join(directory, pipeline.name);
   mkdirSync(home);

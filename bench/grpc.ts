@@ -1,6 +1,5 @@
 // client ── gRPC over TLS ──▶ contestant (nginx with grpc_pass, or Sallyport) ── gRPC over TLS ──▶ origin: unary calls
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   accepts,
@@ -12,10 +11,11 @@ import {
   startSallyport,
   swap,
 } from "./contestants.ts";
-import { type Keys, makeKeys } from "./keys.ts";
+import type { Keys } from "./keys.ts";
 import { h2load } from "./load.ts";
 import { freePort, measure, startProcess } from "./machine.ts";
-import { medianSample, type Result, resultTable, type Sample } from "./report.ts";
+import { mediansOf, type Result, resultTable, type Sample } from "./report.ts";
+import { inTurns, onStage } from "./stage.ts";
 
 /** Connections, and calls at a time on each. */
 const loads = [
@@ -32,22 +32,16 @@ export interface GrpcOptions {
 }
 
 /** Unary calls with a message of 100 bytes either way, as Markdown. */
-export async function benchGrpc(options: GrpcOptions): Promise<string> {
-  const directory = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
-  const running: { stop(): Promise<void> }[] = [];
-  try {
-    const keys = makeKeys(directory);
+export function benchGrpc(options: GrpcOptions): Promise<string> {
+  return onStage(async ({ directory, keys, start, target }) => {
     const port = await freePort();
     const origin = new URL("grpc-origin.ts", import.meta.url).pathname;
     const ready = () => accepts(port);
-    running.unshift(
-      await startProcess(process.execPath, [origin, String(port), keys.cert, keys.key], { ready }),
-    );
-    const stop = async (): Promise<void> => {};
-    const nginx = await startNginxProxy(options.nginx, directory, keys, port);
-    running.unshift(nginx);
-    const sallyport = await startSallyport(directory, keys, { port, stop }, options.nodeFlags, swap(port));
-    running.unshift(sallyport);
+    await start(startProcess(process.execPath, [origin, String(port), keys.cert, keys.key], { ready }));
+    const contestants = {
+      nginx: await start(startNginxProxy(options.nginx, directory, keys, port)),
+      sallyport: await start(startSallyport(directory, keys, options.nodeFlags, swap(port))),
+    };
     const request = {
       path: "/bench.Echo/Unary",
       fields: {
@@ -61,28 +55,18 @@ export async function benchGrpc(options: GrpcOptions): Promise<string> {
     const results: Result[] = [];
     for (const [connections, streams] of loads) {
       const name = `gRPC, ${connections} x ${streams} calls`;
-      const samples: Record<Contestant["name"], Sample[]> = { nginx: [], sallyport: [] };
-      for (let round = options.rounds > 1 ? -1 : 0; round < options.rounds; round++) {
-        for (const contestant of [nginx, sallyport]) {
-          console.error(`${name}: ${contestant.name}, ${round < 0 ? "warming up" : `round ${round + 1}`}`);
-          const target = { port: contestant.port, host: `localhost:${port}`, caCert: keys.caCert };
-          const { result, cost } = await measure(contestant.pid, () =>
-            h2load(options.h2load, target, connections, streams, options.seconds, request),
-          );
-          const { requests, requestsPerSecond: rate } = result;
-          if (round >= 0) {
-            samples[contestant.name].push({ ...cost, rate, cpu: (cost.cpuSeconds / requests) * 1e6 });
-          }
-        }
-      }
-      const medians = { nginx: medianSample(samples.nginx), sallyport: medianSample(samples.sallyport) };
-      results.push({ scenario: name, unit: "call", medians });
+      const call = async (contestant: Contestant): Promise<Sample> => {
+        const { result, cost } = await measure(contestant.pid, () =>
+          h2load(options.h2load, target(contestant, port), connections, streams, options.seconds, request),
+        );
+        const { requests, requestsPerSecond: rate } = result;
+        return { ...cost, rate, cpu: (cost.cpuSeconds / requests) * 1e6 };
+      };
+      const samples = await inTurns(name, contestants, options.rounds, call);
+      results.push({ scenario: name, unit: "call", medians: mediansOf(samples) });
     }
     return resultTable(results);
-  } finally {
-    for (const one of running) await one.stop();
-    rmSync(directory, { recursive: true, force: true });
-  }
+  });
 }
 
 /** nginx as a gRPC proxy that does the same: verified TLS upstream from a pool, one field set, one line of log. */

@@ -1,8 +1,7 @@
 // What each credential mechanism costs: processor time per request beside the plain swap, both in the same run, and what
 // an upload of a gigabyte costs that is signed while it streams.
 import { generateKeyPairSync } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Contestant,
@@ -13,10 +12,11 @@ import {
   startSallyport,
   swap,
 } from "./contestants.ts";
-import { type Keys, makeKeys } from "./keys.ts";
-import { type Target, type WrkRequest, wrk } from "./load.ts";
+import type { Keys } from "./keys.ts";
+import { type WrkRequest, wrk } from "./load.ts";
 import { measure, sleep } from "./machine.ts";
 import { type MechanismRow, mechanismTable, type UploadRow, uploadTable } from "./mechanism-report.ts";
+import { onStage, type Stage } from "./stage.ts";
 import { chunkedUpload, plainUpload, startSink, type Upload, upload } from "./upload.ts";
 
 const connections = 64;
@@ -58,36 +58,24 @@ interface Mechanism {
 }
 
 /** Measures every mechanism, then the uploads. */
-export async function benchMechanisms(options: MechanismOptions): Promise<MechanismResult> {
-  const directory = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
-  const running: { stop(): Promise<void> }[] = [];
-  const start = async <Started extends { stop(): Promise<void> }>(starting: Promise<Started>) => {
-    const started = await starting;
-    running.unshift(started);
-    return started;
-  };
-  try {
-    const keys = makeKeys(directory);
+export function benchMechanisms(options: MechanismOptions): Promise<MechanismResult> {
+  return onStage(async (stage) => {
+    const { directory, keys, start } = stage;
     const origin = await start(startOrigin(options.nginx, directory, keys));
     const sink = await start(startSink(keys));
     const ports = [origin.port, sink.port];
-    const plain = await start(startSallyport(directory, keys, origin, options.nodeFlags, swap(...ports)));
-    const scene: Scene = { options, directory, keys, origin, plain, ports };
+    const plain = await start(startSallyport(directory, keys, options.nodeFlags, swap(...ports)));
+    const scene: Scene = { ...stage, options, origin, plain, ports };
     const rows: MechanismRow[] = [];
     const all = mechanisms(keys, origin, ports).filter(({ name }) => name.startsWith(options.only));
     for (const mechanism of all) rows.push(await compare(scene, mechanism));
     const uploads = all.some(({ name }) => name === "aws_auth") ? await compareUploads(scene, sink.port) : [];
     return report(rows, uploads);
-  } finally {
-    for (const one of running) await one.stop();
-    rmSync(directory, { recursive: true, force: true });
-  }
+  });
 }
 
-interface Scene {
+interface Scene extends Stage {
   readonly options: MechanismOptions;
-  readonly directory: string;
-  readonly keys: Keys;
   readonly origin: Origin;
   /** Sallyport with the plain swap. */
   readonly plain: Contestant;
@@ -190,17 +178,17 @@ function awsAuth(ports: readonly number[]): object {
 }
 
 function startMechanism(
-  { directory, keys, origin, ports, options }: Scene,
+  { directory, keys, ports, options }: Scene,
   { name, transforms, env = {} }: Pick<Mechanism, "name" | "transforms" | "env">,
 ): Promise<Contestant> {
   const folder = name.replaceAll(/\W+/g, "-");
   const pipeline: Pipeline = { name: folder, transforms, env: { ...made, ...env }, ports };
-  return startSallyport(directory, keys, origin, options.nodeFlags, pipeline);
+  return startSallyport(directory, keys, options.nodeFlags, pipeline);
 }
 
 /** The mechanism and the swap in turns, with the same body; the median of the rounds counts. */
 async function compare(scene: Scene, mechanism: Mechanism): Promise<MechanismRow> {
-  const { options, directory, keys, origin, plain } = scene;
+  const { options, directory, origin, plain, target } = scene;
   const script = join(directory, "post.lua");
   const lua = `wrk.method = "POST"\nwrk.body = string.rep("x", ${bodyBytes})\n`;
   writeFileSync(script, `${lua}wrk.headers["Content-Type"] = "application/octet-stream"\n`);
@@ -209,9 +197,8 @@ async function compare(scene: Scene, mechanism: Mechanism): Promise<MechanismRow
     const samples: Record<"swap" | "mechanism", number[]> = { swap: [], mechanism: [] };
     const rates: number[] = [];
     const cost = async (one: Contestant, request: WrkRequest): Promise<{ cpu: number; rate: number }> => {
-      const target: Target = { port: one.port, host: `localhost:${origin.port}`, caCert: keys.caCert };
       const { result, cost: spent } = await measure(one.pid, () =>
-        wrk(options.wrk, target, connections, options.seconds, request),
+        wrk(options.wrk, target(one, origin.port), connections, options.seconds, request),
       );
       return { cpu: (spent.cpuSeconds / result.requests) * 1e6, rate: result.requestsPerSecond };
     };
@@ -229,8 +216,8 @@ async function compare(scene: Scene, mechanism: Mechanism): Promise<MechanismRow
       rates.push(own.rate);
     }
     const [swapCpu, cpu, rate] = [median(samples.swap), median(samples.mechanism), median(rates)];
-    const { name, target } = mechanism;
-    return { name, cpu, swapCpu, rate, ...(target === undefined ? {} : { target }) };
+    const { name, target: limit } = mechanism;
+    return { name, cpu, swapCpu, rate, ...(limit === undefined ? {} : { target: limit }) };
   } finally {
     await contestant.stop();
   }
@@ -238,7 +225,7 @@ async function compare(scene: Scene, mechanism: Mechanism): Promise<MechanismRow
 
 /** The same bytes unsigned, signed as a whole by a word, and signed chunk by chunk. */
 async function compareUploads(scene: Scene, sinkPort: number): Promise<readonly UploadRow[]> {
-  const { options, keys, plain, ports } = scene;
+  const { options, plain, ports } = scene;
   const { megabytes } = options;
   const pipeline = { name: "aws_auth, uploads", transforms: [awsAuth(ports)] };
   const forms: [name: string, contestant: Contestant | undefined, make: (size: number) => Upload][] = [
@@ -255,11 +242,7 @@ async function compareUploads(scene: Scene, sinkPort: number): Promise<readonly 
     const rows: UploadRow[] = [];
     for (const [name, own, make] of forms) {
       const contestant = own ?? signing;
-      const target: Target = {
-        port: contestant.port,
-        host: `localhost:${sinkPort}`,
-        caCert: keys.caCert,
-      };
+      const target = scene.target(contestant, sinkPort);
       console.error(`upload, ${name}`);
       await upload(target, make(Math.min(megabytes, 64)));
       await sleep(1000); // idle is what memory is compared with

@@ -27,7 +27,7 @@ export interface Result {
 }
 
 /** The median of every measure. */
-export function medianSample(samples: readonly Sample[]): Sample {
+function medianSample(samples: readonly Sample[]): Sample {
   const of = (pick: (sample: Sample) => number | undefined): number | undefined => {
     const values = samples.map(pick).filter((value) => value !== undefined);
     return values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
@@ -42,6 +42,13 @@ export function medianSample(samples: readonly Sample[]): Sample {
     ...(p99 === undefined ? {} : { p99 }),
     ...(resumed === undefined ? {} : { resumed }),
   };
+}
+
+export function mediansOf({
+  nginx,
+  sallyport,
+}: Readonly<Record<Contestant["name"], readonly Sample[]>>): Result["medians"] {
+  return { nginx: medianSample(nginx), sallyport: medianSample(sallyport) };
 }
 
 /** The results as a Markdown table: nginx, Sallyport, and Sallyport in terms of nginx. */

@@ -1,26 +1,24 @@
 // Sallyport against nginx doing the same work, in the same run on the same machine: TLS on both sides, one
 // credential put in, one line of log. What counts is processor time; rates depend on who else wants the cores.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import {
   type Contestant,
   downloadBytes,
-  type Origin,
   startNginxProxy,
   startOrigin,
   startSallyport,
+  swap,
 } from "./contestants.ts";
 import { benchGrpc } from "./grpc.ts";
-import { makeKeys } from "./keys.ts";
 import { h2load, newConnections, type Target, transfers, wrk } from "./load.ts";
 import { describeMachine, findProgram, measure } from "./machine.ts";
 import { benchMechanisms } from "./mechanisms.ts";
 import { benchScrubbing } from "./scrub.ts";
 import { benchStreams } from "./streams.ts";
 import { benchWorkers } from "./workers.ts";
-import { medianSample, type Result, resultTable, type Sample, targetLines } from "./report.ts";
+import { mediansOf, type Result, resultTable, type Sample, targetLines } from "./report.ts";
+import { inTurns, onStage } from "./stage.ts";
 
 const usage = `npm run bench -- [options]
   --mechanisms   what each credential mechanism costs beside the plain swap, in place of all this
@@ -224,62 +222,34 @@ function bodies(direction: "download" | "upload", count: number): Scenario {
   };
 }
 
-async function runAll(
+function runAll(
   nginx: string,
   scenarios: readonly Scenario[],
   rounds: number,
   nodeFlags: readonly string[],
 ): Promise<readonly Result[]> {
-  const directory = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
-  const started: (Origin | Contestant)[] = [];
-  const start = async <T extends Origin | Contestant>(starting: Promise<T>): Promise<T> => {
-    const running = await starting;
-    started.unshift(running);
-    return running;
-  };
-  try {
-    const keys = makeKeys(directory);
+  return onStage(async ({ directory, keys, start, target }) => {
     const origin = await start(startOrigin(nginx, directory, keys));
-    const contestants = [
-      await start(startNginxProxy(nginx, directory, keys, origin)),
-      await start(startSallyport(directory, keys, origin, nodeFlags)),
-    ];
-    const target = (contestant: Contestant): Target => ({
-      port: contestant.port,
-      host: `localhost:${origin.port}`,
-      caCert: keys.caCert,
-    });
+    const contestants = {
+      nginx: await start(startNginxProxy(nginx, directory, keys, origin)),
+      sallyport: await start(startSallyport(directory, keys, nodeFlags, swap(origin.port))),
+    };
     const results: Result[] = [];
     for (const scenario of scenarios) {
-      const samples: Record<Contestant["name"], Sample[]> = { nginx: [], sallyport: [] };
-      // The first round only warms up: compiled code, pools, session caches.
-      for (let round = rounds > 1 ? -1 : 0; round < rounds; round++) {
-        for (const contestant of contestants) {
-          console.error(
-            `${scenario.name}: ${contestant.name}, ${round < 0 ? "warming up" : `round ${round + 1}`}`,
-          );
-          const sample = await scenario.run(contestant, target(contestant)).catch((error: unknown) => {
-            throw new Error(`${scenario.name}, ${contestant.name}: ${(error as Error).message}`, {
-              cause: error,
-            });
-          });
-          if (round >= 0) samples[contestant.name].push(sample);
-        }
-      }
       const { name, unit, target: limit, growthTarget } = scenario;
+      const samples = await inTurns(name, contestants, rounds, (contestant: Contestant) =>
+        scenario.run(contestant, target(contestant, origin.port)),
+      );
       results.push({
         scenario: name,
         unit,
-        medians: { nginx: medianSample(samples.nginx), sallyport: medianSample(samples.sallyport) },
+        medians: mediansOf(samples),
         ...(limit === undefined ? {} : { target: limit }),
         ...(growthTarget === undefined ? {} : { growthTarget }),
       });
     }
     return results;
-  } finally {
-    for (const running of started) await running.stop();
-    rmSync(directory, { recursive: true, force: true });
-  }
+  });
 }
 
 /** What a file of measurements has besides the machine: its name, its heading and how its figures came about. */

@@ -1,13 +1,10 @@
 // What it costs to search answers for the credential that went out: two Sallyports in turns, one that does and one that
 // does not.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { type Contestant, downloadBytes, scrubbed, startOrigin, startSallyport } from "./contestants.ts";
-import { makeKeys } from "./keys.ts";
-import { type Target, transfers, wrk } from "./load.ts";
+import { transfers, wrk } from "./load.ts";
 import { measure } from "./machine.ts";
 import { markdownTable } from "./mechanism-report.ts";
+import { inTurns, onStage } from "./stage.ts";
 
 const connections = 64;
 /** Most times the processor time of the same without scrubbing. */
@@ -33,65 +30,39 @@ interface Measured {
 }
 
 /** Markdown and what became of the targets. */
-export async function benchScrubbing(
+export function benchScrubbing(
   options: ScrubbingOptions,
 ): Promise<{ table: string; targets: readonly string[]; missed: number }> {
-  const directory = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
-  const running: { stop(): Promise<void> }[] = [];
-  try {
-    const keys = makeKeys(directory);
-    const origin = await startOrigin(options.nginx, directory, keys);
-    running.unshift(origin);
-    const start = async (scrub: "on" | "off"): Promise<Contestant> => {
+  return onStage(async ({ directory, keys, start, target }) => {
+    const origin = await start(startOrigin(options.nginx, directory, keys));
+    const startOne = (scrub: "on" | "off"): Promise<Contestant> => {
       const pipeline = scrubbed(scrub, `scrub-${scrub}`, origin.port);
-      const contestant = await startSallyport(directory, keys, origin, options.nodeFlags, pipeline);
-      running.unshift(contestant);
-      return contestant;
+      return start(startSallyport(directory, keys, options.nodeFlags, pipeline));
     };
-    const contestants = { off: await start("off"), on: await start("on") };
-    const target = (one: Contestant): Target => {
-      return { port: one.port, host: `localhost:${origin.port}`, caCert: keys.caCert };
-    };
+    const contestants = { off: await startOne("off"), on: await startOne("on") };
     const request = async (one: Contestant): Promise<Measured> => {
       const { result, cost } = await measure(one.pid, () =>
-        wrk(options.wrk, target(one), connections, options.seconds),
+        wrk(options.wrk, target(one, origin.port), connections, options.seconds),
       );
       return { cpu: (cost.cpuSeconds / result.requests) * 1e6, growthMegabytes: cost.growthMegabytes };
     };
     const download = async (one: Contestant): Promise<Measured> => {
       const count = options.transfers;
       const { cost } = await measure(one.pid, () =>
-        transfers(target(one), "download", downloadBytes, count, 4),
+        transfers(target(one, origin.port), "download", downloadBytes, count, 4),
       );
       return { cpu: (cost.cpuSeconds / count) * 1e6, growthMegabytes: cost.growthMegabytes };
     };
-    const requests = await inTurns(contestants, options.rounds, request, "requests");
-    const downloads = await inTurns(contestants, options.rounds, download, "downloads");
+    const requests = medians(await inTurns("requests, scrub", contestants, options.rounds, request));
+    const downloads = medians(await inTurns("downloads, scrub", contestants, options.rounds, download));
     return report(requests, downloads);
-  } finally {
-    for (const one of running) await one.stop();
-    rmSync(directory, { recursive: true, force: true });
-  }
+  });
 }
 
 type Pair = Readonly<Record<"on" | "off", Measured>>;
 
-/** Medians of the rounds; the first round only warms up. */
-async function inTurns(
-  contestants: Readonly<Record<"on" | "off", Contestant>>,
-  rounds: number,
-  run: (one: Contestant) => Promise<Measured>,
-  what: string,
-): Promise<Pair> {
-  const samples: Record<"on" | "off", Measured[]> = { on: [], off: [] };
-  for (let round = rounds > 1 ? -1 : 0; round < rounds; round++) {
-    for (const scrub of ["off", "on"] as const) {
-      console.error(`${what}, scrub: ${scrub}, ${round < 0 ? "warming up" : `round ${round + 1}`}`);
-      const sample = await run(contestants[scrub]);
-      if (round >= 0) samples[scrub].push(sample);
-    }
-  }
-  return { on: median(samples.on), off: median(samples.off) };
+function medians({ on, off }: Readonly<Record<"on" | "off", readonly Measured[]>>): Pair {
+  return { on: median(on), off: median(off) };
 }
 
 function median(samples: readonly Measured[]): Measured {

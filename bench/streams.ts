@@ -1,8 +1,6 @@
 // client ── TLS ──▶ contestant (nginx or Sallyport) ── TLS ──▶ origin: 64 WebSockets that echo, 1000 open event streams
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { connect, type TLSSocket } from "node:tls";
 import { WebSocket } from "ws";
 import {
@@ -15,9 +13,10 @@ import {
   startSallyport,
   swap,
 } from "./contestants.ts";
-import { type Keys, makeKeys } from "./keys.ts";
+import type { Keys } from "./keys.ts";
 import { freePort, measure, residentMegabytes, sleep, startProcess } from "./machine.ts";
-import { medianSample, type Result, resultTable, type Sample } from "./report.ts";
+import { mediansOf, type Result, resultTable, type Sample } from "./report.ts";
+import { inTurns, onStage } from "./stage.ts";
 
 const webSockets = 64;
 /** Most milliseconds that the median event may take. */
@@ -42,48 +41,33 @@ interface Setting {
 }
 
 /** Markdown and what became of the targets. */
-export async function benchStreams(
+export function benchStreams(
   options: StreamOptions,
 ): Promise<{ table: string; targets: readonly string[]; missed: number }> {
-  const directory = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
-  const running: { stop(): Promise<void> }[] = [];
-  try {
-    const keys = makeKeys(directory);
+  return onStage(async ({ directory, keys, start }) => {
     const port = await freePort();
     const origin = new URL("stream-origin.ts", import.meta.url).pathname;
-    running.unshift(
-      await startProcess(process.execPath, [origin, String(port), keys.cert, keys.key], {
-        ready: () => accepts(port),
-      }),
-    );
-    const stop = async (): Promise<void> => {};
-    const contestants = [
-      await startNginxProxy(options.nginx, directory, keys, port),
-      await startSallyport(directory, keys, { port, stop }, options.nodeFlags, swap(port)),
-    ];
-    running.unshift(...contestants);
+    const ready = () => accepts(port);
+    await start(startProcess(process.execPath, [origin, String(port), keys.cert, keys.key], { ready }));
+    const contestants = {
+      nginx: await start(startNginxProxy(options.nginx, directory, keys, port)),
+      sallyport: await start(startSallyport(directory, keys, options.nodeFlags, swap(port))),
+    };
+    const ca = readFileSync(keys.caCert, "utf8");
     const results: Result[] = [];
-    for (const scenario of [echoing(options.seconds), listening(options.streams, options.seconds)]) {
-      const samples: Record<Contestant["name"], Sample[]> = { nginx: [], sallyport: [] };
-      for (let round = options.rounds > 1 ? -1 : 0; round < options.rounds; round++) {
-        for (const contestant of contestants) {
-          console.error(
-            `${scenario.name}: ${contestant.name}, ${round < 0 ? "warming up" : `round ${round + 1}`}`,
-          );
-          const ca = readFileSync(keys.caCert, "utf8");
-          const sample = await scenario.run({ contestant, host: `localhost:${port}`, ca });
-          if (round >= 0) samples[contestant.name].push(sample);
-          await sleep(1000);
-        }
-      }
-      const medians = { nginx: medianSample(samples.nginx), sallyport: medianSample(samples.sallyport) };
-      results.push({ scenario: scenario.name, unit: scenario.unit, medians });
+    for (const { name, unit, run } of [
+      echoing(options.seconds),
+      listening(options.streams, options.seconds),
+    ]) {
+      const samples = await inTurns(name, contestants, options.rounds, async (contestant: Contestant) => {
+        const sample = await run({ contestant, host: `localhost:${port}`, ca });
+        await sleep(1000);
+        return sample;
+      });
+      results.push({ scenario: name, unit, medians: mediansOf(samples) });
     }
     return { table: resultTable(results), ...targetsOf(results) };
-  } finally {
-    for (const one of running) await one.stop();
-    rmSync(directory, { recursive: true, force: true });
-  }
+  });
 }
 
 function targetsOf(results: readonly Result[]): { targets: readonly string[]; missed: number } {

@@ -1,14 +1,12 @@
 // Two workers against one process. The load generator and the origin have to share the cores of one machine with the
 // proxy, so rates would measure them, and so would the share that each worker gets. What counts is how many requests two
 // processors' time is good for with two workers, against one processor's with one process.
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { type Contestant, startOrigin, startSallyport, swap } from "./contestants.ts";
-import { makeKeys } from "./keys.ts";
-import { newConnections, type Target, wrk } from "./load.ts";
+import { newConnections, wrk } from "./load.ts";
 import { cpuSeconds } from "./machine.ts";
 import { markdownTable } from "./mechanism-report.ts";
+import { onStage } from "./stage.ts";
 
 export interface WorkersOptions {
   readonly nginx: string;
@@ -31,31 +29,22 @@ interface Measured {
 const leastGain = 1.8;
 
 /** Markdown and what became of the targets. */
-export async function benchWorkers(
+export function benchWorkers(
   options: WorkersOptions,
 ): Promise<{ table: string; targets: readonly string[]; missed: number }> {
-  const directory = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
-  const running: { stop(): Promise<void> }[] = [];
-  try {
-    const keys = makeKeys(directory);
-    const origin = await startOrigin(options.nginx, directory, keys);
-    running.unshift(origin);
-    const start = async (workers: number): Promise<Contestant> => {
+  return onStage(async ({ directory, keys, start, target }) => {
+    const origin = await start(startOrigin(options.nginx, directory, keys));
+    const startWith = (workers: number): Promise<Contestant> => {
       const pipeline = { ...swap(origin.port), name: `workers-${workers}`, proxy: { workers } };
-      const contestant = await startSallyport(directory, keys, origin, options.nodeFlags, pipeline);
-      running.unshift(contestant);
-      return contestant;
+      return start(startSallyport(directory, keys, options.nodeFlags, pipeline));
     };
-    const one = await start(1);
-    const two = await start(2);
-    const target = ({ port }: Contestant): Target => {
-      return { port, host: `localhost:${origin.port}`, caCert: keys.caCert };
-    };
+    const one = await startWith(1);
+    const two = await startWith(2);
     const kept = async (contestant: Contestant) => {
-      return (await wrk(options.wrk, target(contestant), 64, options.seconds)).requests;
+      return (await wrk(options.wrk, target(contestant, origin.port), 64, options.seconds)).requests;
     };
     const fresh = async (contestant: Contestant) => {
-      await newConnections(target(contestant), options.connections, 8, false);
+      await newConnections(target(contestant, origin.port), options.connections, 8, false);
       return options.connections;
     };
     const rows: string[][] = [];
@@ -75,10 +64,7 @@ export async function benchWorkers(
     }
     const heads = ["scenario", "one process, µs", "two workers, µs", "of it the first process, µs", "gain"];
     return { table: markdownTable(heads, rows), targets, missed };
-  } finally {
-    for (const process of running) await process.stop();
-    rmSync(directory, { recursive: true, force: true });
-  }
+  });
 }
 
 /** The round in the middle; the first only warms up. */
