@@ -14,7 +14,8 @@ import { ProxyAgent, request } from "undici";
 import { stringify } from "yaml";
 import { fakeConnect } from "../fakes/connect.ts";
 import { type FakeCluster, fakeCluster } from "../fakes/kubernetes.ts";
-import { freePort, startWarehouse, warehouseHost } from "../helpers/warehouse.ts";
+import { freePort } from "../helpers/free-port.ts";
+import { startWarehouse, warehouseHost } from "../helpers/warehouse.ts";
 import {
   connectBlock,
   environment,

@@ -2,15 +2,13 @@
 // resolver knows.
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
-import { fileURLToPath } from "node:url";
 import { startDns } from "../e2e/harness/dns.ts";
 import { startUpstream, type Upstream } from "../e2e/harness/upstream.ts";
+import { compiledCode, executable } from "../helpers/checkout.ts";
 import { makeCa, makeLeaf } from "../helpers/pki.ts";
-
-const executable = fileURLToPath(new URL("../../bin/sallyport", import.meta.url));
 
 export const credential = "sk-proj-Q7wE2rT9yU4iO1pA8sD5fG3hJ6kL0zXc";
 
@@ -63,7 +61,7 @@ export async function openRuns(): Promise<Runs> {
       env: {
         PATH: process.env["PATH"],
         HOME: folder,
-        XDG_CACHE_HOME: process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), // compiled code
+        ...compiledCode,
         TMPDIR: temporary,
         OPENAI_API_KEY: credential,
         ...env,

@@ -1,17 +1,17 @@
 // docs/onepassword.md run as it stands, against a stand-in for the Connect server, and docs/verify.md against the command.
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Cause, CheckKind } from "../../src/cli/verify/check.ts";
 import { fakeConnect } from "../fakes/connect.ts";
+import { linkSallyport, runWithWarehouse } from "../helpers/checkout.ts";
 import { run } from "../helpers/cli.ts";
-import { freePort, startWarehouse } from "../helpers/warehouse.ts";
+import { startWarehouse } from "../helpers/warehouse.ts";
 import { pageBlock } from "../tools/support.ts";
-import { blocks, codes, read, root, rows } from "./pages.ts";
+import { blocks, codes, read, rows } from "./pages.ts";
 
 const page = read("docs/onepassword.md");
 const verifyPage = read("docs/verify.md");
@@ -43,33 +43,14 @@ test("the commands on one machine work as written, and the upstream gets the rea
   const warehouse = await startWarehouse();
   const folder = mkdtempSync(join(tmpdir(), "sallyport-page-"));
   try {
-    for (const name of ["bin", "tools", "tools/warehouse"]) mkdirSync(join(folder, name));
-    symlinkSync(join(root, "bin/sallyport"), join(folder, "bin/sallyport"));
+    mkdirSync(join(folder, "tools/warehouse"), { recursive: true });
     writeFileSync(join(folder, "tools/warehouse/pyproject.toml"), pageBlock);
     writeFileSync(join(folder, "connect-token"), `${connect.token}\n`);
-    writeFileSync(join(folder, "roots.pem"), warehouse.rootPem);
-    const port = await freePort();
-    const waiting = `for _ in $(seq 200); do (: < /dev/tcp/127.0.0.1/${port}) 2>/dev/null && break; sleep 0.1; done`;
-    const commands = blocks(section(page, "On one machine"))
-      .map(({ text }) => text.replace("http://127.0.0.1:8090", connect.url))
-      .map((text) => text.replaceAll(/^(sallyport start .*&)$/gm, `$1\n${waiting}`));
-    const script = ["set -e", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", ...commands].join("\n");
-    const child = spawn("bash", ["-c", script], {
-      cwd: folder,
-      env: {
-        PATH: `${join(folder, "bin")}:${process.env["PATH"]}`,
-        HOME: folder,
-        SALLYPORT_PROXY_TUNNEL_LISTEN: `127.0.0.1:${port}`,
-        SALLYPORT_TLS_UPSTREAM_CA: join(folder, "roots.pem"),
-        SALLYPORT_PROXY_UPSTREAM_PROXY_HTTPS_PROXY: warehouse.network,
-      },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    let output = "";
-    for (const stream of [child.stdout, child.stderr])
-      stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
-    const [code] = (await once(child, "close")) as [number | null];
-    assert.equal(code, 0, output);
+    const commands = blocks(section(page, "On one machine")).map(({ text }) =>
+      text.replace("http://127.0.0.1:8090", connect.url),
+    );
+    const place = { home: folder, bin: linkSallyport(folder), cwd: folder, warehouse };
+    const output = await runWithWarehouse(commands, place);
     assert.match(
       output,
       /^ok {4}WAREHOUSE_API_KEY .*can be read$|^ok {4}WAREHOUSE_API_KEY .*can be read from op:/m,

@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../e2e/harness/wait.ts";
-import { root } from "./pages.ts";
+import { compiledCode, linkSallyport } from "../helpers/checkout.ts";
+import { freePort } from "../helpers/free-port.ts";
 
 /** Longest wait for one command, on a busy machine. */
 const patienceMs = 30_000;
@@ -63,14 +63,13 @@ export interface Background {
 /** @param env variables of the machine, not of the page */
 export async function openSession(env: Record<string, string> = {}): Promise<Session> {
   const home = mkdtempSync(join(tmpdir(), "sallyport-docs-"));
-  mkdirSync(join(home, "bin"));
-  symlinkSync(join(root, "bin/sallyport"), join(home, "bin/sallyport"));
+  linkSallyport(home);
   // Without a terminal curl draws a progress meter.
   writeFileSync(join(home, ".curlrc"), "silent\nshow-error\n");
   const ports = new Map<string, number>();
   for (const port of ["8080", "8081", "8443"]) ports.set(port, await freePort());
-  const { PATH = "", HOME = "", XDG_CACHE_HOME = join(HOME, ".cache") } = process.env;
-  const machine = { PATH, HOME: home, XDG_CACHE_HOME, ...env };
+  const { PATH = "" } = process.env;
+  const machine = { PATH, HOME: home, ...compiledCode, ...env };
   const shell = spawn("bash", ["--noprofile", "--norc"], { cwd: home, env: machine, detached: true });
   const said = outputOf(shell);
   const backgrounds: Background[] = [];
@@ -132,12 +131,4 @@ async function end(child: ChildProcess): Promise<void> {
   const giveUp = setTimeout(() => process.kill(-(child.pid as number), "SIGKILL"), 5000);
   await closed;
   clearTimeout(giveUp);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  return typeof address === "object" && address !== null ? address.port : 0;
 }

@@ -1,8 +1,8 @@
 // Replies of SOCKS5 where nothing inside is opened: the upstream is connected first, and the reply says how that went.
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { test } from "node:test";
+import { freePort } from "../helpers/free-port.ts";
 import { openRaw } from "./harness/client.ts";
 import { missing, run } from "./harness/programs.ts";
 import type { Address } from "./harness/sallyport.ts";
@@ -18,16 +18,6 @@ const world = await openWorld({
 });
 const { proxy } = world;
 const noCurl = missing("curl");
-
-/** A port that nothing listens on. */
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 /** What the system says at once of an address; `undefined` where it tries. */
 async function verdictOn(host: string): Promise<string | undefined> {
@@ -88,7 +78,7 @@ const failures: readonly {
   {
     what: "nothing listens there",
     host: "pinned.e2e.test",
-    port: await closedPort(),
+    port: await freePort(),
     reply: 5,
     audit: ["error", 502, "upstream_connect_failed"],
   },

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { blocks, read } from "../docs/pages.ts";
+import { compiledCode } from "../helpers/checkout.ts";
 import { makeCa, makeLeaf } from "../helpers/pki.ts";
 import type { AuditLine } from "./harness/audit-log.ts";
 import { Canary } from "./harness/canary.ts";
@@ -110,7 +111,7 @@ test("with the proxy and its rules at the gateway", { skip }, async (t) => {
   network.rules("gateway", gatewayRules);
   const command = [main, "start", "--config", join(folder, "proxy.yaml")];
   const gateway = await network.start("gateway", process.execPath, command, {
-    env: { SSL_CERT_FILE: join(folder, "roots.crt"), API_KEY: credential, HOME: folder },
+    env: { SSL_CERT_FILE: join(folder, "roots.crt"), API_KEY: credential, HOME: folder, ...compiledCode },
     cwd: folder,
     until: /transform pipeline/,
   });

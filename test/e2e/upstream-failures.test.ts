@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { connect, type Socket } from "node:net";
 import { after, describe, test } from "node:test";
 import * as x509 from "../../src/tls/x509.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { makeCa, makeLeaf } from "../helpers/pki.ts";
 import { type Answer, valueOf } from "./harness/message.ts";
 import { startUpstream, type Upstream, type UpstreamOptions } from "./harness/upstream.ts";
@@ -212,13 +213,6 @@ function checkFailure(
   assert.equal(error.reason, reason);
   assert.match(error.message, says);
   assert.ok(!/127\.0\.0\.1|::1/.test(answer.body.toString()), "no internal address");
-}
-
-/** A port on loopback where nobody listens. */
-async function freePort(): Promise<number> {
-  const upstream = await startUpstream();
-  await upstream.close();
-  return upstream.port;
 }
 
 /**

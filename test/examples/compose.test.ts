@@ -6,6 +6,7 @@ import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parse } from "yaml";
+import { compiledCode } from "../helpers/checkout.ts";
 import { runCheck } from "../helpers/cli.ts";
 import { read } from "../docs/pages.ts";
 import { commandsOf, copyOf, programs } from "./readme.ts";
@@ -83,7 +84,7 @@ test("its README: the commands that need no Docker run", { skip: noBash() }, () 
   const { folder, example } = copyOf("compose");
   try {
     const [prepare = ""] = commandsOf("compose");
-    const env = { PATH: `${programs(folder)}:${process.env["PATH"]}`, HOME: folder };
+    const env = { PATH: `${programs(folder)}:${process.env["PATH"]}`, HOME: folder, ...compiledCode };
     const { status, stdout, stderr } = spawnSync("bash", ["-ec", prepare], {
       cwd: example,
       env,

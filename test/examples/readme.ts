@@ -1,9 +1,10 @@
 // Examples as tests run them: the commands of a README, in a copy of its folder, with `sallyport` being this checkout.
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { blocks, read } from "../docs/pages.ts";
+import { linkSallyport } from "../helpers/checkout.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -30,18 +31,13 @@ export function copyOf(name: string): { readonly folder: string; readonly exampl
 
 /** A folder for the PATH: `sallyport`, and a `sudo` for machines where one is root already. */
 export function programs(folder: string): string {
-  const bin = join(folder, "bin");
-  mkdirSync(bin);
-  const script = (name: string, text: string) => writeFileSync(join(bin, name), text, { mode: 0o755 });
-  script("sallyport", `#!/bin/sh\nexec "${process.execPath}" "${root}src/main.ts" "$@"\n`);
-  script(
-    "sudo",
-    `#!/bin/sh
+  const bin = linkSallyport(folder);
+  const sudo = `#!/bin/sh
 if [ "$1" != -u ]; then exec "$@"; fi
 user=$2
 shift 2
 exec setpriv --reuid="$user" --regid="$user" --clear-groups "$@"
-`,
-  );
+`;
+  writeFileSync(join(bin, "sudo"), sudo, { mode: 0o755 });
   return bin;
 }

@@ -66,13 +66,3 @@ export async function startNetwork(port: number): Promise<{ readonly url: string
     },
   };
 }
-
-/** A port that was free a moment ago, for programs that cannot be asked which one they took. */
-export async function freePort(): Promise<number> {
-  const server = createForwardProxy().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}

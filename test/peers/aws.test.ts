@@ -2,7 +2,6 @@
 // workloads; Secrets Manager, Parameter Store and the token service are where the proxy's own credentials come from.
 import assert from "node:assert/strict";
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, test } from "node:test";
@@ -10,6 +9,7 @@ import { valueOf } from "../e2e/harness/message.ts";
 import { run } from "../e2e/harness/programs.ts";
 import { allowlist, openWorld, secrets, swap } from "../e2e/harness/world.ts";
 import { startAwsCloud } from "../e2e/mechanisms/aws-cloud.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { makeCa, makeLeaf } from "../helpers/pki.ts";
 import { folder, noPython, pythonProgram, startServer, workloadEnv } from "./peers.ts";
 
@@ -174,12 +174,3 @@ describe("moto, boto3 and the AWS CLI", { skip: noPython }, async () => {
     assert.match(Arn, /:assumed-role\/egress\//);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}

@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { eventually, pause, within } from "../e2e/harness/wait.ts";
+import { pause, within } from "../e2e/harness/wait.ts";
 import { openWorld } from "../e2e/harness/world.ts";
+import { freePort } from "../helpers/free-port.ts";
 
 const world = await openWorld({ config: () => ({ metrics: { listen: "127.0.0.1:0" } }) });
 const address = String(world.proxy.log.find(({ msg }) => msg === "metrics server starting")?.["addr"]);
@@ -71,11 +71,3 @@ test("a Prometheus scrapes them and answers a query", { skip: without("prometheu
   }
   assert.ok(Number(value) >= 1, `the series is ${value}`);
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await eventually("a port", () => server.listening);
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
