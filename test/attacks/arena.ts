@@ -9,6 +9,7 @@ import type { Sallyport } from "../e2e/harness/sallyport.ts";
 import { startUpstream, type Upstream } from "../e2e/harness/upstream.ts";
 import {
   allowlist,
+  clientCredentials,
   createWorld,
   type Facts,
   placeholder,
@@ -100,21 +101,12 @@ function transformsOf({ securePort, plainPort }: Facts, protection: Protection):
       rules: [rule("*.amazonaws.com:*")],
     },
   };
-  const oauth = {
-    name: "oauth_token",
-    config: {
-      tokens: [
-        {
-          grant: "client_credentials",
-          token_endpoint: `https://other.e2e.test:${securePort}/token`,
-          client_id: env("E2E_AWS_ID"),
-          client_secret: env("E2E_AWS_KEY"),
-          rules: [rule("api.e2e.test:*", { paths: ["/minted/*"] })],
-          ...scrub,
-        },
-      ],
-    },
-  };
+  const oauth = clientCredentials(
+    `https://other.e2e.test:${securePort}/token`,
+    ["E2E_AWS_ID", "E2E_AWS_KEY"],
+    [rule("api.e2e.test:*", { paths: ["/minted/*"] })],
+    scrub,
+  );
   const policy = allowlist([
     "api.e2e.test:*",
     "other.e2e.test:*",

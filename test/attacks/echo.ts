@@ -1,11 +1,11 @@
 // The hostile upstream: it shows the credential it was given, in every place an answer has and in every form, cut wherever it
 // can be cut.
-import { createHash } from "node:crypto";
 import type { ServerHttp2Stream } from "node:http2";
 import * as zlib from "node:zlib";
 import { type Field, valueOf } from "../e2e/harness/message.ts";
 import type { Script, Scripted } from "../e2e/harness/upstream.ts";
 import { pause } from "../e2e/harness/wait.ts";
+import { acceptOf } from "../e2e/websocket-support.ts";
 import { encoders } from "../scrub/encoders.ts";
 import type { H2Script } from "./upstream-h2.ts";
 
@@ -226,11 +226,6 @@ async function frames(stream: ServerHttp2Stream, type: string, pieces: readonly 
     await new Promise((resolve) => stream.write(piece, resolve));
   }
   stream.end();
-}
-
-export function acceptOf(fields: readonly Field[]): string {
-  const key = valueOf(fields, "sec-websocket-key") ?? "";
-  return createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
 }
 
 /** An unmasked frame (RFC 6455 section 5.2). */

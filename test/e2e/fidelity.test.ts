@@ -9,7 +9,7 @@ import { pause } from "./harness/wait.ts";
 import { openWorld, placeholder } from "./harness/world.ts";
 
 const world = await openWorld({
-  config: () => ({ proxy: { http_listen: "127.0.0.1:0", timeouts: { upstream_idle: "60s" } } }),
+  config: () => ({ proxy: { timeouts: { upstream_idle: "60s" } } }),
 });
 const ways: readonly Way[] = ["connect", "absolute", "redirected"];
 

@@ -39,10 +39,6 @@ const world = await openWorld({
   halfOpen: true,
   config: () => ({
     proxy: {
-      http_listen: "127.0.0.1:0",
-      https_listen: "127.0.0.1:0",
-      tunnel_listen: "127.0.0.1:0",
-      upstream_deny_cidrs: ["127.0.0.66/32"],
       shutdown_timeout: "1s",
       timeouts: { passthrough_idle: "1s", tls_handshake: "1s" },
     },

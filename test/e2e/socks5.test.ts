@@ -27,13 +27,7 @@ const longToken = issueToken(
 
 const world = await openWorld({
   config: ({ securePort, plainPort }) => ({
-    proxy: {
-      http_listen: "127.0.0.1:0",
-      https_listen: "127.0.0.1:0",
-      tunnel_listen: "127.0.0.1:0",
-      shutdown_timeout: "2s",
-      timeouts: { client_header: "1s" },
-    },
+    proxy: { timeouts: { client_header: "1s" } },
     transforms: [
       allowlist(["*.e2e.test:*", "plain.localhost", "127.0.0.1", "[::1]"]),
       secrets([swap("E2E_KEY", placeholder, [`api.e2e.test:${securePort}`, `plain.localhost:${plainPort}`])]),

@@ -1,6 +1,5 @@
 // WebSocket to upstreams that are reached over HTTP/2 (RFC 8441): node's server, clients of both versions.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import {
@@ -21,6 +20,7 @@ import { type Client, startTls } from "./harness/client.ts";
 import { valueOf } from "./harness/message.ts";
 import { eventually, within } from "./harness/wait.ts";
 import { allowlist, openWorld, placeholder, secrets, secureHosts, swap } from "./harness/world.ts";
+import { acceptOf, fields, key, textOf } from "./websocket-support.ts";
 
 const world = await openWorld({
   config: () => ({
@@ -72,7 +72,7 @@ async function startServer({ tunnels, http1 = false }: Choices): Promise<Server>
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex) => {
     handshakes.push(request);
-    const accept = acceptOf(request.headers["sec-websocket-key"]);
+    const accept = acceptOf([["sec-websocket-key", request.headers["sec-websocket-key"] ?? ""]]);
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
     );
@@ -122,24 +122,12 @@ function onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void
   }
 }
 
-function acceptOf(key: string | undefined): string {
-  return createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
-}
-
 /** Frames of a server, as far as scrubbing cares. */
 const shout = Buffer.from("\x81\x06FRAMES", "latin1");
 const bye = Buffer.from("\x81\x03BYE", "latin1");
-const key = "dGhlIHNhbXBsZSBub25jZQ==";
-const handshake = [
-  "Connection: Upgrade",
-  "Upgrade: websocket",
-  "Sec-WebSocket-Version: 13",
-  `Sec-WebSocket-Key: ${key}`,
-];
-
 /** Sends a handshake over HTTP/1.1 and gives the head of its answer. */
 async function upgrade(client: Client, path: string, more: readonly string[] = []): Promise<string> {
-  client.send(client.text("GET", path, { fields: [...handshake, ...more] }));
+  client.send(client.text("GET", path, { fields: [...fields, ...more] }));
   return (await within("an answer", client.reader.until("\r\n\r\n"))) ?? "";
 }
 
@@ -165,15 +153,6 @@ async function statusOf(stream: ClientHttp2Stream): Promise<number> {
   return Number(headers[":status"]);
 }
 
-async function read(stream: ClientHttp2Stream, length: number): Promise<string> {
-  let text = "";
-  while (text.length < length) {
-    const [chunk] = (await within("data", once(stream, "data"))) as [Buffer];
-    text += chunk.toString();
-  }
-  return text;
-}
-
 const onlyH2 = await startServer({ tunnels: true });
 
 test("attack 28: HTTP/1.1 to an upstream of HTTP/2 alone: one extended CONNECT, credential, half-close, record", async () => {
@@ -182,7 +161,7 @@ test("attack 28: HTTP/1.1 to an upstream of HTTP/2 alone: one extended CONNECT, 
   const head = await upgrade(client, "/echo?q", more);
   assert.match(head, /^HTTP\/1\.1 101 /);
   assert.match(head, /\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n/);
-  assert.ok(head.includes(`\r\nSec-WebSocket-Accept: ${acceptOf(key)}\r\n`));
+  assert.ok(head.includes(`\r\nSec-WebSocket-Accept: ${acceptOf([["sec-websocket-key", key]])}\r\n`));
   assert.match(head, /\r\nsec-websocket-protocol: chat\r\n/);
   const sent = onlyH2.heads.at(-1) ?? [];
   const at = (name: string) => sent[sent.indexOf(name) + 1];
@@ -216,9 +195,9 @@ test("HTTP/2 on both sides: a stream for each, on one connection of either side"
       assert.equal(await statusOf(stream), 200);
       const text = "x".repeat(100_000 + index);
       stream.write(text);
-      assert.equal(await read(stream, text.length), text.toUpperCase());
+      assert.equal(await textOf(stream, text.length), text.toUpperCase());
       stream.end();
-      assert.match(await read(stream, bye.length), /BYE$/);
+      assert.match(await textOf(stream, bye.length), /BYE$/);
       await within("the end", once(stream, "close"));
       assert.equal(stream.rstCode, 0);
     }),
@@ -258,7 +237,7 @@ test("an upstream that ends at once: its bytes and its end arrive, whatever cont
 
 test("a refused upgrade stays HTTP, on both sides", async () => {
   const client = await world.connect(`other.e2e.test:${onlyH2.port}`);
-  client.send(client.text("GET", "/teapot", { fields: handshake }));
+  client.send(client.text("GET", "/teapot", { fields }));
   const answer = await within("an answer", client.answer());
   assert.deepEqual([answer?.status, answer?.body.toString()], [418, "short"]);
   assert.equal((await client.request("GET", "/plain")).body.toString(), "plain");
@@ -268,7 +247,7 @@ test("a refused upgrade stays HTTP, on both sides", async () => {
 test("attack 29: a subprotocol that nobody offered is a 502, and the stream is gone", async () => {
   const client = await world.connect(`other.e2e.test:${onlyH2.port}`);
   const before = onlyH2.resets.length;
-  client.send(client.text("GET", "/unasked", { fields: handshake }));
+  client.send(client.text("GET", "/unasked", { fields }));
   const answer = await within("an answer", client.answer());
   assert.equal(answer?.status, 502);
   assert.equal(valueOf(answer.fields, "sallyport-reason"), "upstream_response_invalid");
@@ -298,7 +277,7 @@ test("an upstream of HTTP/2 alone that takes no tunnels is a 502 that says so", 
   const server = await startServer({ tunnels: false });
   const client = await world.connect(`other.e2e.test:${server.port}`);
   for (let round = 0; round < 2; round++) {
-    client.send(client.text("GET", "/echo", { fields: handshake }));
+    client.send(client.text("GET", "/echo", { fields }));
     const answer = await within("an answer", client.answer());
     assert.equal(answer?.status, 502);
     assert.equal(valueOf(answer.fields, "sallyport-reason"), "upgrade_not_supported");
@@ -318,7 +297,7 @@ for (const tunnels of [true, false]) {
     const stream = tunnel(session, "/echo");
     assert.equal(await statusOf(stream), 200);
     stream.write("A");
-    assert.equal(await read(stream, 1), "A");
+    assert.equal(await textOf(stream, 1), "A");
     stream.close();
     assert.deepEqual([server.heads.length, server.handshakes.length], tunnels ? [2, 0] : [1, 1]);
   });

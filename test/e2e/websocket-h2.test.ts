@@ -1,6 +1,5 @@
 // WebSocket over HTTP/2 (RFC 8441): each on a stream of its own, to upstreams that speak HTTP/1.1.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
 import {
   type ClientHttp2Session,
@@ -10,10 +9,10 @@ import {
 } from "node:http2";
 import { after, test } from "node:test";
 import { type Client, startTls } from "./harness/client.ts";
-import { type Field, valueOf } from "./harness/message.ts";
-import type { Script, Scripted } from "./harness/upstream.ts";
+import { valueOf } from "./harness/message.ts";
 import { eventually, within } from "./harness/wait.ts";
 import { allowlist, openWorld, placeholder, secrets, swap } from "./harness/world.ts";
+import { accept, echo, textOf } from "./websocket-support.ts";
 
 const world = await openWorld({
   halfOpen: true,
@@ -29,34 +28,6 @@ const world = await openWorld({
   }),
 });
 const { proxy, secure } = world;
-
-function acceptOf(fields: readonly Field[]): string {
-  const sent = valueOf(fields, "sec-websocket-key") ?? "";
-  return createHash("sha1").update(`${sent}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
-}
-
-function accept(request: Scripted, ...more: string[]): void {
-  const lines = [
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    `Sec-WebSocket-Accept: ${acceptOf(request.fields)}`,
-  ];
-  request.write(
-    `HTTP/1.1 101 Switching Protocols\r\n${[...lines, ...more].map((one) => `${one}\r\n`).join("")}\r\n`,
-  );
-}
-
-const echo: Script = async (request) => {
-  const offered = valueOf(request.fields, "sec-websocket-protocol");
-  accept(request, ...(offered === undefined ? [] : [`Sec-WebSocket-Protocol: ${offered}`]));
-  for (;;) {
-    const bytes = await request.reader.take(1);
-    if (bytes.length === 0) break;
-    request.write(Buffer.concat([bytes, await request.reader.take(request.reader.unread.length)]));
-  }
-  request.write("bye");
-  request.end();
-};
 
 interface Session {
   readonly client: Client;
@@ -91,15 +62,6 @@ async function answerTo(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders 
   return headers;
 }
 
-async function read(stream: ClientHttp2Stream, length: number): Promise<string> {
-  let text = "";
-  while (text.length < length) {
-    const [chunk] = (await within("data", once(stream, "data"))) as [Buffer];
-    text += chunk.toString();
-  }
-  return text;
-}
-
 test("a stream becomes a WebSocket: one key, policy of a GET, bytes both ways, half-close, one record", async () => {
   secure.on("/echo", echo);
   const { client, session } = await openSession();
@@ -114,9 +76,9 @@ test("a stream becomes a WebSocket: one key, policy of a GET, bytes both ways, h
   assert.equal(valueOf(sent?.fields ?? [], "upgrade"), "websocket");
   assert.match(valueOf(sent?.fields ?? [], "sec-websocket-key") ?? "", /^[A-Za-z0-9+/]{22}==$/);
   stream.write("over h2");
-  assert.equal(await read(stream, 7), "over h2");
+  assert.equal(await textOf(stream, 7), "over h2");
   stream.end();
-  assert.equal(await read(stream, 3), "bye");
+  assert.equal(await textOf(stream, 3), "bye");
   await within("the end of the stream", once(stream, "close"));
   const line = await proxy.audit.last(client, 2);
   assert.deepEqual([line.audit.action, line.audit.status_code, line.audit.method], ["allow", 101, "GET"]);
@@ -157,7 +119,7 @@ test("a refused upgrade stays HTTP, and a wrong 101 is a 502", async () => {
   const { client, session } = await openSession();
   const stream = handshake(session, "/teapot");
   assert.equal((await answerTo(stream))[":status"], 418);
-  assert.equal(await read(stream, 5), "short");
+  assert.equal(await textOf(stream, 5), "short");
   stream.close();
   assert.equal((await answerTo(handshake(session, "/lie")))[":status"], 502);
   await proxy.audit.of(client, 3);
@@ -209,7 +171,7 @@ test("several WebSockets and requests share a session", async () => {
       for (let round = 0; round < 3; round++) {
         const text = `${index}:${round};`;
         stream.write(text);
-        assert.equal(await read(stream, text.length), text);
+        assert.equal(await textOf(stream, text.length), text);
       }
       stream.close();
     }),

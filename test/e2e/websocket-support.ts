@@ -1,6 +1,8 @@
 // What the tests of WebSocket are made of: a handshake, upstreams that accept it, and what is read of the answer.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import type { ClientHttp2Stream } from "node:http2";
 import type { Client } from "./harness/client.ts";
 import { type Field, valueOf } from "./harness/message.ts";
 import type { Script, Scripted } from "./harness/upstream.ts";
@@ -10,6 +12,7 @@ export const key = "dGhlIHNhbXBsZSBub25jZQ==";
 export const handshake = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"];
 export const fields = [...handshake, `Sec-WebSocket-Key: ${key}`];
 
+/** What accepts a handshake: made of its key (RFC 6455 section 4.2.2). */
 export function acceptOf(fieldsOfRequest: readonly Field[]): string {
   const sent = valueOf(fieldsOfRequest, "sec-websocket-key") ?? "";
   return createHash("sha1").update(`${sent}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
@@ -28,9 +31,10 @@ export function accept(request: Scripted, behind = "", ...more: string[]): void 
   );
 }
 
-/** Accepts and hands back every byte until the client ends, then ends as well. */
+/** Accepts, with the subprotocol that is offered, and hands back every byte until the client ends; then ends as well. */
 export const echo: Script = async (request) => {
-  accept(request);
+  const offered = valueOf(request.fields, "sec-websocket-protocol");
+  accept(request, "", ...(offered === undefined ? [] : [`Sec-WebSocket-Protocol: ${offered}`]));
   for (;;) {
     const bytes = await request.reader.take(1);
     if (bytes.length === 0) break;
@@ -39,6 +43,16 @@ export const echo: Script = async (request) => {
   request.write("bye");
   request.end();
 };
+
+/** The next bytes of a stream, as text. */
+export async function textOf(stream: ClientHttp2Stream, length: number): Promise<string> {
+  let text = "";
+  while (text.length < length) {
+    const [chunk] = (await within("data", once(stream, "data"))) as [Buffer];
+    text += chunk.toString();
+  }
+  return text;
+}
 
 export async function upgraded(client: Client, path: string, more: readonly string[] = []): Promise<string> {
   client.send(client.text("GET", path, { fields: [...fields, ...more] }));

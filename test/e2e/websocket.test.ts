@@ -17,14 +17,7 @@ import { accept, acceptOf, echo, fields, handshake, key, reasonOf, upgraded } fr
 const world = await openWorld({
   halfOpen: true,
   config: () => ({
-    proxy: {
-      http_listen: "127.0.0.1:0",
-      https_listen: "127.0.0.1:0",
-      tunnel_listen: "127.0.0.1:0",
-      upstream_deny_cidrs: ["127.0.0.66/32"],
-      shutdown_timeout: "2s",
-      timeouts: { websocket_idle: "1s" },
-    },
+    proxy: { timeouts: { websocket_idle: "1s" } },
     transforms: [
       allowlist([
         "api.e2e.test:*",

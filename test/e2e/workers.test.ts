@@ -10,7 +10,7 @@ import { valueOf } from "./harness/message.ts";
 import type { Address, Sallyport } from "./harness/sallyport.ts";
 import { answer } from "./harness/upstream.ts";
 import { eventually, pause, within } from "./harness/wait.ts";
-import { allowlist, openWorld, secrets } from "./harness/world.ts";
+import { allowlist, clientCredentials, openWorld, secrets } from "./harness/world.ts";
 
 const password = "shared-credential-of-the-vault";
 const store = await fakeConnect([
@@ -36,20 +36,11 @@ const world = await openWorld({
           rules: [{ host: `plain.localhost:${plainPort}` }],
         },
       ]),
-      {
-        name: "oauth_token",
-        config: {
-          tokens: [
-            {
-              grant: "client_credentials",
-              token_endpoint: `http://127.0.0.1:${plainPort}/token`,
-              client_id: { type: "env", var: "CLIENT_ID" },
-              client_secret: { type: "env", var: "CLIENT_SECRET" },
-              rules: [{ host: `plain.localhost:${plainPort}`, paths: ["/minted/*"] }],
-            },
-          ],
-        },
-      },
+      clientCredentials(
+        `http://127.0.0.1:${plainPort}/token`,
+        ["CLIENT_ID", "CLIENT_SECRET"],
+        [{ host: `plain.localhost:${plainPort}`, paths: ["/minted/*"] }],
+      ),
     ],
   }),
   env: {

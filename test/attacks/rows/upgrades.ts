@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { type Field, valueOf, valuesOf } from "../../e2e/harness/message.ts";
 import type { Scripted } from "../../e2e/harness/upstream.ts";
 import { pause, within } from "../../e2e/harness/wait.ts";
+import { acceptOf } from "../../e2e/websocket-support.ts";
 import { type Arena, authorization, nothingArrives, refusal } from "../arena.ts";
 import { type Attack, by, each, hold } from "../attack.ts";
-import { acceptOf } from "../echo.ts";
 import { byteWays, open, type Reply, replyOf, sessionOn, type Way } from "../workload.ts";
 
 const key = "dGhlIHNhbXBsZSBub25jZQ==";

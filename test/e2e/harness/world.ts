@@ -236,6 +236,24 @@ export function swap(
   };
 }
 
+/** An `oauth_token` that mints at an endpoint, as the client that two variables of the proxy name. */
+export function clientCredentials(
+  endpoint: string,
+  [id, secret]: readonly [id: string, secret: string],
+  rules: readonly object[],
+  more: object = {},
+): object {
+  const entry = {
+    grant: "client_credentials",
+    token_endpoint: endpoint,
+    client_id: { type: "env", var: id },
+    client_secret: { type: "env", var: secret },
+    rules,
+    ...more,
+  };
+  return { name: "oauth_token", config: { tokens: [entry] } };
+}
+
 function merge(base: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
   const merged = { ...base };
   for (const [key, value] of Object.entries(over)) {

@@ -11,7 +11,7 @@ import { fakeConnect } from "../../fakes/connect.ts";
 import { valueOf } from "../harness/message.ts";
 import type { Scripted } from "../harness/upstream.ts";
 import { pause } from "../harness/wait.ts";
-import { allowlist, openWorld } from "../harness/world.ts";
+import { allowlist, clientCredentials, openWorld } from "../harness/world.ts";
 
 const requests = 1000;
 const connections = 50;
@@ -60,20 +60,11 @@ const world = await openWorld({
           ],
         },
       },
-      {
-        name: "oauth_token",
-        config: {
-          tokens: [
-            {
-              grant: "client_credentials",
-              token_endpoint: `https://other.e2e.test:${securePort}/token`,
-              client_id: { type: "env", var: "E2E_CLIENT" },
-              client_secret: { type: "env", var: "E2E_KEY" },
-              rules: [{ host: "api.e2e.test:*" }],
-            },
-          ],
-        },
-      },
+      clientCredentials(
+        `https://other.e2e.test:${securePort}/token`,
+        ["E2E_CLIENT", "E2E_KEY"],
+        [{ host: "api.e2e.test:*" }],
+      ),
     ],
   }),
   env: {

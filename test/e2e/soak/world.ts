@@ -1,5 +1,13 @@
 // The proxy of the soak: every listener on, few descriptors, and short waits so that faults show soon.
-import { createWorld, allowlist, placeholder, secrets, swap, type World } from "../harness/world.ts";
+import {
+  allowlist,
+  clientCredentials,
+  createWorld,
+  placeholder,
+  secrets,
+  swap,
+  type World,
+} from "../harness/world.ts";
 import { connectMs } from "./faults.ts";
 
 /** Descriptors of each process, far more than the workload needs. */
@@ -30,20 +38,11 @@ export function soakWorld(workers: number, variables: Record<string, string>): P
         transforms: [
           allowlist(["*.e2e.test:*", "plain.localhost"]),
           secrets([swap("E2E_KEY", placeholder, ["api.e2e.test:*", `plain.localhost:${plainPort}`])]),
-          {
-            name: "oauth_token",
-            config: {
-              tokens: [
-                {
-                  grant: "client_credentials",
-                  token_endpoint: `https://other.e2e.test:${securePort}/token`,
-                  client_id: { type: "env", var: "E2E_CLIENT" },
-                  client_secret: { type: "env", var: "E2E_KEY" },
-                  rules: [{ host: api, paths: ["/api/*"] }],
-                },
-              ],
-            },
-          },
+          clientCredentials(
+            `https://other.e2e.test:${securePort}/token`,
+            ["E2E_CLIENT", "E2E_KEY"],
+            [{ host: api, paths: ["/api/*"] }],
+          ),
         ],
       };
     },
