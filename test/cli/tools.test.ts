@@ -197,6 +197,9 @@ transforms:
   assert.equal(code, 0);
 });
 
+/** Lets the header of the harness pass, which the base takes away. */
+const withApiKey = ["--base", file, "--harness", "claude-code", "--allow-header", "X-Api-Key"];
+
 async function rendered(...args: string[]): Promise<string> {
   const { stdout, stderr, code } = await run(["tools", "render", ...args]);
   assert.equal(code, 0, stderr);
@@ -220,16 +223,7 @@ test("G1: the hash is that of the configuration", async () => {
 
 test("G3: the rendered file loads, and is warned of only for what its base has", async () => {
   for (const more of [[], ["--callers"], ["--source", "onepassword-connect", "--ttl", "1h"]]) {
-    const text = await rendered(
-      "--base",
-      file,
-      "--harness",
-      "claude-code",
-      "--allow-header",
-      "X-Api-Key",
-      ...more,
-      root,
-    );
+    const text = await rendered(...withApiKey, ...more, root);
     const { stdout, code } = await run(["check", "-"], { stdin: text });
     const warning = '<stdin>:6:26: warning: host "*" matches every host; name the hosts that are needed';
     assert.equal(stdout, `${warning}\n<stdin>: 1 warning\n`);
@@ -273,27 +267,9 @@ test("G4: the base's header filter is compared, and --allow-header adds to it", 
     stdout,
     /harness ANTHROPIC_API_KEY: header_allowlist removes X-Api-Key, .*add the line "- X-Api-Key"/,
   );
-  const mended = await run([
-    "tools",
-    "check",
-    "--base",
-    file,
-    "--harness",
-    "claude-code",
-    "--allow-header",
-    "X-Api-Key",
-    root,
-  ]);
+  const mended = await run(["tools", "check", ...withApiKey, root]);
   assert.doesNotMatch(mended.stdout, /removes/);
-  const text = await rendered(
-    "--base",
-    file,
-    "--harness",
-    "claude-code",
-    "--allow-header",
-    "X-Api-Key",
-    root,
-  );
+  const text = await rendered(...withApiKey, root);
   assert.match(text, /headers: \[ authorization, X-Api-Key \]/);
 });
 

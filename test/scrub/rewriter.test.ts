@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Automaton } from "../../src/scrub/automaton.ts";
 import { Rewriter, scrubBytes } from "../../src/scrub/rewriter.ts";
 import { encoders, forbidden } from "./encoders.ts";
-import { exposed, rewrite } from "./support.ts";
+import { exposed, heard, rewrite } from "./support.ts";
 
 const value = "sk-live/9f+\"2&b<c'd\\e %41=Zz";
 const secret = exposed(value);
@@ -105,17 +105,12 @@ test("without a form the output is the input, the same bytes and not a copy, and
 
 test("I12: bytes wait from the first one on that may begin a form, and no others", () => {
   const automaton = new Automaton([secret]);
-  let output = "";
-  const rewriter = new Rewriter({
-    automaton: () => automaton,
-    emit: (bytes) => void (output += Buffer.from(bytes).toString("latin1")),
-    found() {},
-  });
+  const { rewriter, output } = heard(() => automaton);
   rewriter.write(Buffer.from(`.......${value.slice(0, 12)}`));
-  assert.equal(output, ".......");
+  assert.equal(output(), ".......");
   assert.equal(rewriter.held, 12);
   rewriter.write(Buffer.from("!!!"));
-  assert.equal(output, `.......${value.slice(0, 12)}!!!`);
+  assert.equal(output(), `.......${value.slice(0, 12)}!!!`);
   assert.equal(rewriter.held, 0);
   for (let count = 0; count < 5000; count++) rewriter.write(Buffer.from("\n\n\\n\\r&amp;%25"));
   assert.ok(rewriter.held <= automaton.longest);
@@ -154,15 +149,10 @@ test("a stream that ends inside a value: half of it counts as all of it, less go
 
 test("a stream that is cut gives nothing of what was held", () => {
   const automaton = new Automaton([secret]);
-  let output = "";
-  const rewriter = new Rewriter({
-    automaton: () => automaton,
-    emit: (bytes) => void (output += Buffer.from(bytes).toString("latin1")),
-    found() {},
-  });
+  const { rewriter, output } = heard(() => automaton);
   rewriter.write(Buffer.from(value.slice(0, -1)));
   rewriter.cancel();
-  assert.equal(output, "");
+  assert.equal(output(), "");
 });
 
 test("events: nothing of an event waits for the next one", () => {
@@ -184,65 +174,49 @@ test("events: nothing of an event waits for the next one", () => {
 
 test("base64 at the end of what has come so far: after 20 ms of silence it has ended", async () => {
   const automaton = new Automaton([secret]);
-  let output = "";
-  const rewriter = new Rewriter({
-    automaton: () => automaton,
-    emit: (bytes) => void (output += Buffer.from(bytes).toString("latin1")),
-    found() {},
-  });
+  const { rewriter, output } = heard(() => automaton);
   const text = Buffer.from(`user:${value}`, "latin1").toString("base64");
   rewriter.write(Buffer.from(text));
-  assert.equal(Buffer.from(output, "base64").toString("latin1"), "user");
+  assert.equal(Buffer.from(output(), "base64").toString("latin1"), "user");
   const began = performance.now();
-  while (output.length < 10 && performance.now() - began < 2000)
+  while (output().length < 10 && performance.now() - began < 2000)
     await new Promise((resolve) => setTimeout(resolve, 5));
-  assert.equal(Buffer.from(output, "base64").toString("latin1"), "user:PLACEHOLDER");
+  assert.equal(Buffer.from(output(), "base64").toString("latin1"), "user:PLACEHOLDER");
   assert.equal(rewriter.held, 0);
 });
 
 test("after 20 ms of silence two letters of a beginning are sent, longer ones wait; the form is found all the same", async () => {
   for (const keepLength of [false, true]) {
     const automaton = new Automaton([secret]);
-    let output = "";
-    const rewriter = new Rewriter({
-      automaton: () => automaton,
-      emit: (bytes) => void (output += Buffer.from(bytes).toString("latin1")),
-      found() {},
-      keepLength,
-    });
+    const { rewriter, output } = heard(() => automaton, { keepLength });
     rewriter.write(Buffer.from(`prompt> ${value.slice(0, 2)}`));
-    assert.equal(output, "prompt> ");
+    assert.equal(output(), "prompt> ");
     const began = performance.now();
     while (rewriter.held > 0 && performance.now() - began < 2000) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    assert.equal(output, `prompt> ${value.slice(0, 2)}`);
+    assert.equal(output(), `prompt> ${value.slice(0, 2)}`);
     rewriter.write(Buffer.from(value.slice(2, 6)));
     await new Promise((resolve) => setTimeout(resolve, 60));
-    assert.equal(output, `prompt> ${value.slice(0, 2)}`);
+    assert.equal(output(), `prompt> ${value.slice(0, 2)}`);
     rewriter.write(Buffer.from(`${value.slice(6)}.`));
     rewriter.end();
-    assert.ok(!output.includes(value.slice(2)) && output.endsWith("."), output);
-    if (keepLength) assert.equal(output.length, `prompt> ${value}.`.length);
-    else assert.equal(output, `prompt> ${value.slice(0, 2)}PLACEHOLDER.`);
+    assert.ok(!output().includes(value.slice(2)) && output().endsWith("."), output());
+    if (keepLength) assert.equal(output().length, `prompt> ${value}.`.length);
+    else assert.equal(output(), `prompt> ${value.slice(0, 2)}PLACEHOLDER.`);
   }
 });
 
 test("a value that rotates in the middle of a stream: the new one is found from then on, also in what was held", () => {
   const [old, current] = [exposed("first-value-0001", "OLD"), exposed("second-value-002", "NEW")];
   let automaton = new Automaton([old]);
-  let output = "";
-  const rewriter = new Rewriter({
-    automaton: () => automaton,
-    emit: (bytes) => void (output += Buffer.from(bytes).toString("latin1")),
-    found() {},
-  });
+  const { rewriter, output } = heard(() => automaton);
   rewriter.write(Buffer.from("first-value-0001 second-value-002 first-val"));
   automaton = new Automaton([old, current]);
   rewriter.write(Buffer.from("ue-0001 second-va"));
   rewriter.write(Buffer.from("lue-002."));
   rewriter.end();
-  assert.equal(output, "OLD second-value-002 OLD NEW.");
+  assert.equal(output(), "OLD second-value-002 OLD NEW.");
 });
 
 test("kept length: every form is replaced by as many bytes", () => {

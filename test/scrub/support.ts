@@ -6,6 +6,13 @@ export function exposed(value: string, replacement = "PLACEHOLDER", name = "KEY"
   return { value, replacement, name };
 }
 
+/** A rewriter, and all that it has let go so far. */
+export function heard(automaton: () => Automaton, options: Partial<RewriterOptions> = {}) {
+  let text = "";
+  const emit = (bytes: Uint8Array): void => void (text += Buffer.from(bytes).toString("latin1"));
+  return { rewriter: new Rewriter({ automaton, emit, found() {}, ...options }), output: () => text };
+}
+
 /** What comes out of a stream that arrives in pieces; byte strings in and out. */
 export function rewrite(
   pieces: readonly string[],
@@ -13,14 +20,8 @@ export function rewrite(
   options: Partial<RewriterOptions> = {},
 ): string {
   const automaton = new Automaton(values);
-  let output = "";
-  const rewriter = new Rewriter({
-    automaton: () => automaton,
-    emit: (bytes) => void (output += Buffer.from(bytes).toString("latin1")),
-    found() {},
-    ...options,
-  });
+  const { rewriter, output } = heard(() => automaton, options);
   for (const piece of pieces) rewriter.write(Buffer.from(piece, "latin1"));
   rewriter.end();
-  return output;
+  return output();
 }

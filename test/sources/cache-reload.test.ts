@@ -1,13 +1,20 @@
 // What a source takes over when a configuration is replaced, and what it says of itself.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { CacheSettings } from "../../src/sources/cache.ts";
 import { SourceRegistry } from "../../src/sources/registry.ts";
 import { minute, reveal, scene } from "./cache-support.ts";
 
+/** A source that has been read once. */
+async function sceneWith(value: string, settings: Partial<CacheSettings> = {}) {
+  const read = scene(settings);
+  read.ask();
+  await read.answer(value);
+  return read;
+}
+
 test("after a reload a value is read anew, and the request that needs it waits for that", async () => {
-  const old = scene();
-  old.ask();
-  await old.answer("one");
+  const old = await sceneWith("one");
   const next = scene();
   next.source.adopt(old.source);
   const value = next.source.get();
@@ -17,9 +24,7 @@ test("after a reload a value is read anew, and the request that needs it waits f
 });
 
 test("I4: a value that cannot be read anew keeps serving, and the failure is told", async () => {
-  const old = scene();
-  old.ask();
-  await old.answer("one");
+  const old = await sceneWith("one");
   const next = scene();
   next.source.adopt(old.source);
   const value = next.source.get();
@@ -35,9 +40,7 @@ test("I4: a value that cannot be read anew keeps serving, and the failure is tol
 
 test("a value does not outlive its max_stale through reloads", async () => {
   const settings = { ttl: minute, maxStale: minute };
-  const old = scene(settings);
-  old.ask();
-  await old.answer("one");
+  const old = await sceneWith("one", settings);
   const next = scene(settings);
   next.clock.advance(2 * minute);
   next.source.adopt(old.source);
@@ -48,9 +51,7 @@ test("a value does not outlive its max_stale through reloads", async () => {
 });
 
 test("a value that was read before the takeover is not replaced by an older one", async () => {
-  const old = scene();
-  old.ask();
-  await old.answer("one");
+  const old = await sceneWith("one");
   const next = scene();
   next.ask();
   await next.answer("two");
@@ -59,9 +60,7 @@ test("a value that was read before the takeover is not replaced by an older one"
 });
 
 test("counters go on over a reload", async () => {
-  const old = scene();
-  old.ask();
-  await old.answer("one");
+  const old = await sceneWith("one");
   const next = scene();
   next.source.adopt(old.source);
   next.ask();

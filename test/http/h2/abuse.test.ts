@@ -1,9 +1,10 @@
 // What a client that breaks the rules, floods or dawdles gets, each time with its record.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { Body } from "../../../src/http/body.ts";
 import { clientPreface, settingsFrame } from "../../../src/http/h2/frames.ts";
 import { Headers } from "../../../src/http/headers.ts";
+import type { Incoming } from "../../../src/http/incoming.ts";
 import {
   answerText,
   Collector,
@@ -347,44 +348,33 @@ test("a body that stops arriving fails its reader with 408", async (t) => {
   assert.equal(served.requests[0]?.requestError?.reason, "request_timeout");
 });
 
-test("a client that does not read its answer is reset, and the source let go", async (t) => {
-  const source = new Endless(1_000_000);
+/** Answers with a source of `length` bytes; a body may stand still for `bodyMs`. */
+async function serveEndless(t: TestContext, length: number, bodyMs: number) {
+  const source = new Endless(length);
   let abandoned = 0;
-  const served = await serve(
-    t,
-    (incoming) => {
-      incoming.onAbandoned = () => abandoned++;
-      incoming.respond(
-        { status: 200, reason: "", headers: new Headers(), framing: { kind: "chunked" } },
-        Body.from(source),
-      );
-    },
-    { bodyMs: 100 },
-  );
+  const answer = (incoming: Incoming): void => {
+    incoming.onAbandoned = () => abandoned++;
+    const framing = { kind: "chunked" } as const;
+    incoming.respond({ status: 200, reason: "", headers: new Headers(), framing }, Body.from(source));
+  };
+  const served = await serve(t, answer, { bodyMs });
+  return { served, source, abandoned: () => abandoned };
+}
+
+test("a client that does not read its answer is reset, and the source let go", async (t) => {
+  const { served, source, abandoned } = await serveEndless(t, 1_000_000, 100);
   const client = rawClient(served);
   client.send(client.headers(1));
   assert.equal(await client.reset(1), 8, "CANCEL");
-  assert.deepEqual([abandoned, source.cancelled], [1, true]);
+  assert.deepEqual([abandoned(), source.cancelled], [1, true]);
 });
 
 test("a client that does not read its socket is cut off too, however wide its windows are", async (t) => {
-  const source = new Endless(100_000_000);
-  let abandoned = 0;
-  const served = await serve(
-    t,
-    (incoming) => {
-      incoming.onAbandoned = () => abandoned++;
-      incoming.respond(
-        { status: 200, reason: "", headers: new Headers(), framing: { kind: "chunked" } },
-        Body.from(source),
-      );
-    },
-    { bodyMs: 300 },
-  );
+  const { served, source, abandoned } = await serveEndless(t, 100_000_000, 300);
   const client = rawClient(served, [[4, 0x7fffffff]]);
   client.send(frame(8, 0, 0, uint32(0x7fffffff - 65_535)), client.headers(1));
   client.socket.pause();
-  await eventually("it is abandoned", () => abandoned === 1);
+  await eventually("it is abandoned", () => abandoned() === 1);
   assert.equal(source.cancelled, true);
   assert.ok(source.sent < 50_000_000, `${source.sent} bytes were taken`);
 });
