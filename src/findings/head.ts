@@ -1,3 +1,4 @@
+import { Latin1Text } from "../http/latin1-text.ts";
 import type { ExchangeRequest } from "../pipeline/types.ts";
 import type { Automaton } from "../scrub/automaton.ts";
 import type { Exposed } from "../scrub/forms.ts";
@@ -6,8 +7,10 @@ import { scanAll } from "./scan.ts";
 /** Where in a head something was found. */
 export type HeadPlace = "path" | "query" | "header";
 
-/** Heads as bytes, one after the other; longer ones get memory of their own. */
-const scratch = Buffer.allocUnsafeSlow(32 * 1024);
+/** The head at hand: none is looked at for longer than a call. */
+const head = new Latin1Text();
+/** Behind it no form goes on. */
+const nul = 0;
 /** Ends of the parts of the head at hand: path, query, then each header. */
 const ends: number[] = [];
 
@@ -20,20 +23,17 @@ export function scanHead(
   automaton: Automaton,
   found: (exposed: Exposed, place: HeadPlace, key: string) => void,
 ): void {
-  // No form goes on behind a NUL.
-  let text = `${path}\0`;
+  head.clear();
   ends.length = 0;
-  ends.push(text.length);
-  text += `${query ?? ""}\0`;
-  ends.push(text.length);
+  head.add(path, nul);
+  ends.push(head.length);
+  head.add(query ?? "", nul);
+  ends.push(head.length);
   for (let index = 0; index < headers.size; index++) {
-    text += `${headers.valueAt(index)}\0`;
-    ends.push(text.length);
+    head.add(headers.valueAt(index), nul);
+    ends.push(head.length);
   }
-  let bytes = scratch;
-  if (text.length <= scratch.length) scratch.write(text, 0, "latin1");
-  else bytes = Buffer.from(text, "latin1");
-  scanAll(automaton, bytes, text.length, (exposed, start) => {
+  scanAll(automaton, head.bytes, head.length, (exposed, start) => {
     const part = ends.findIndex((end) => start < end);
     if (part < 2) found(exposed, part === 0 ? "path" : "query", "");
     else found(exposed, "header", headers.keyAt(part - 2));

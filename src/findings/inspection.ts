@@ -34,10 +34,11 @@ interface Hit {
 
 /** What is known of one placeholder in one request. */
 interface Standing {
+  readonly placeholder: Placeholder;
   /** Entries that are for this request. */
   readonly uses: readonly PlaceholderUse[];
-  /** How often it stands where it is swapped, by part of the request: `header`, `query`, `path`, `body`. */
-  readonly counts: Map<string, number>;
+  /** How often it stands where it is swapped, by part of the request. */
+  readonly counts: Record<HeadPlace | "body", number>;
 }
 
 /** One request that is searched for placeholders in wrong places and for real values. */
@@ -49,7 +50,7 @@ export class Inspection implements Finder {
   readonly #automaton: Automaton;
   readonly #sink: FindingSink;
   #hits: Map<string, Hit> | undefined;
-  #standings: Map<Placeholder, Standing> | undefined;
+  readonly #standings: Standing[] = [];
   /** What was decided when the request was about to leave; `undefined` before. */
   #action: FindingAction | undefined;
   /** The body is coded: a placeholder in it stays what it is. */
@@ -110,7 +111,7 @@ export class Inspection implements Finder {
 
   /** A form was found behind the head. @returns true when nothing more may be sent */
   found(exposed: Exposed, where: string): boolean {
-    this.#note(exposed, where, undefined);
+    this.#note(exposed, undefined, where);
     if (this.#action === undefined) return false;
     const blocking = this.#blocking(false);
     if (blocking === undefined) return false;
@@ -120,55 +121,53 @@ export class Inspection implements Finder {
   }
 
   readonly #inHead = (exposed: Exposed, place: HeadPlace, key: string): void => {
-    this.#note(exposed, place === "header" ? `header:${key}` : place, { place, key });
+    this.#note(exposed, place, key);
   };
 
-  #note(exposed: Exposed, where: string, head: { place: HeadPlace; key: string } | undefined): void {
+  /** @param where the name of the header field; without a place, where it is behind the head */
+  #note(exposed: Exposed, place: HeadPlace | undefined, where: string): void {
     const placeholder = this.#watch.placeholder(exposed);
     if (placeholder === undefined) {
-      this.#hit("credential_in_request", exposed.name, where, true);
+      this.#hit("credential_in_request", exposed.name, location(place, where), true);
       return;
     }
     const { secret } = placeholder;
-    if (head === undefined && placeholder.isWord) return;
-    const standing = this.#standing(placeholder);
-    const [use = placeholder.uses[0]] = standing.uses;
+    if (place === undefined && placeholder.isWord) return;
+    const { uses, counts } = this.#standing(placeholder);
+    const [use = placeholder.uses[0]] = uses;
     const chosen = use?.onMisuse;
-    if (standing.uses.length === 0) {
+    if (uses.length === 0) {
       const { authority, client } = this.#exchange;
       const isHost = placeholder.uses.some(({ rules }) => rules.admits(authority, client.caller));
       const kind = isHost ? "placeholder_wrong_place" : "placeholder_wrong_host";
-      this.#hit(kind, secret, where, blocks(chosen, placeholder, head?.place));
+      this.#hit(kind, secret, location(place, where), blocks(chosen, placeholder, place));
       return;
     }
-    if (!standing.uses.some((one) => this.#swaps(one, where, head))) {
-      this.#hit("placeholder_wrong_place", secret, where, blocks(chosen, placeholder, head?.place));
+    if (!uses.some((one) => this.#swaps(one, place, where))) {
+      const blocking = blocks(chosen, placeholder, place);
+      this.#hit("placeholder_wrong_place", secret, location(place, where), blocking);
       return;
     }
-    const part = head?.place ?? "body";
-    const count = (standing.counts.get(part) ?? 0) + 1;
-    standing.counts.set(part, count);
-    const usual = head === undefined ? occurrencesInBody : occurrencesInHead;
-    const most = Math.max(...standing.uses.map(({ maxOccurrences = usual }) => maxOccurrences));
+    const count = ++counts[place ?? "body"];
+    const usual = place === undefined ? occurrencesInBody : occurrencesInHead;
     // Every copy is swapped: one in a body too is more than a mention here.
-    if (count > most) this.#hit("placeholder_repeated", secret, where, chosen !== "report");
+    if (uses.every(({ maxOccurrences = usual }) => count > maxOccurrences)) {
+      this.#hit("placeholder_repeated", secret, location(place, where), chosen !== "report");
+    }
   }
 
-  #swaps(use: PlaceholderUse, where: string, head: { place: HeadPlace; key: string } | undefined): boolean {
-    if (head === undefined) return where === "body" && use.inBody && !this.#keepsBody;
-    if (head.place === "header") return use.inHeader(head.key);
-    return head.place === "query" ? use.inQuery : use.inPath;
+  #swaps(use: PlaceholderUse, place: HeadPlace | undefined, where: string): boolean {
+    if (place === undefined) return where === "body" && use.inBody && !this.#keepsBody;
+    if (place === "header") return use.inHeader(where);
+    return place === "query" ? use.inQuery : use.inPath;
   }
 
   #standing(placeholder: Placeholder): Standing {
-    this.#standings ??= new Map();
-    let standing = this.#standings.get(placeholder);
-    if (standing === undefined) {
-      const facts = requestFacts(this.#exchange);
-      const uses = placeholder.uses.filter(({ rules }) => rules.match(facts));
-      standing = { uses, counts: new Map() };
-      this.#standings.set(placeholder, standing);
-    }
+    for (const standing of this.#standings) if (standing.placeholder === placeholder) return standing;
+    const facts = requestFacts(this.#exchange);
+    const uses = placeholder.uses.filter(({ rules }) => rules.match(facts));
+    const standing = { placeholder, uses, counts: { path: 0, query: 0, header: 0, body: 0 } };
+    this.#standings.push(standing);
     return standing;
   }
 
@@ -190,6 +189,12 @@ export class Inspection implements Finder {
     }
     return blocking;
   }
+}
+
+/** As findings name it. */
+function location(place: HeadPlace | undefined, where: string): string {
+  if (place === undefined) return where;
+  return place === "header" ? `header:${where}` : place;
 }
 
 /** A mention in a body is told, not blocked: the history of a chat repeats it for ever. So is the name of a variable in a URL. */

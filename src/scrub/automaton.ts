@@ -76,8 +76,10 @@ export class Automaton {
    * begin some form, so that nearly any text may end in a beginning.
    */
   test(bytes: Uint8Array, end = bytes.length): boolean {
-    for (let at = 0; at < end; ) {
-      const match = this.find(bytes, at, end);
+    // A form that begins behind this cannot be complete, or nearly.
+    const before = end - minScrubbedBytes + 1;
+    for (let at = 0; at < before; ) {
+      const match = this.#find(bytes, at, end, before);
       if (match === undefined) return false;
       if (match.form !== undefined || match.open.some(isMostly)) return true;
       at = match.start + 1;
@@ -97,8 +99,14 @@ export class Automaton {
       if (match !== undefined) return match;
       at++;
     }
+    return this.#find(bytes, at, end, end);
+  }
+
+  /** @param before where no match begins any more */
+  #find(bytes: Uint8Array, from: number, end: number, before: number): Match | undefined {
+    let at = from;
     const [first, second, third, fourth] = this.#symbols as [Int32Array, Int32Array, Int32Array, Int32Array];
-    const last = end - 3;
+    const last = Math.min(before, end - 3);
     for (
       at = skip(first, second, bytes, at, last);
       at < last;
@@ -113,7 +121,7 @@ export class Automaton {
       const match = this.#match(bytes, at, end, bits);
       if (match !== undefined) return match;
     }
-    for (; at < end; at++) {
+    for (; at < before; at++) {
       const bits = first[bytes[at] as number] as number;
       const match = bits === 0 ? undefined : this.#match(bytes, at, end, bits & ~escapeBit);
       if (match !== undefined) return match;
@@ -151,12 +159,14 @@ export class Automaton {
   }
 
   #match(bytes: Uint8Array, at: number, end: number, bits: number): Match | undefined {
-    const threads: Thread[] = [];
+    let threads: Thread[] | undefined;
     for (let rest = bits; rest !== 0; rest &= rest - 1) {
       const group = this.#groups[31 - Math.clz32(rest & -rest)];
-      for (const form of group ?? []) threads.push({ form, at: 0, next: at, style: 0 });
+      for (const form of group ?? []) {
+        if (mayBegin(form, bytes, at, end)) (threads ??= []).push({ form, at: 0, next: at, style: 0 });
+      }
     }
-    return this.#follow(bytes, at, end, threads);
+    return threads === undefined ? undefined : this.#follow(bytes, at, end, threads);
   }
 
   /** Follows threads to their ends. */
@@ -224,6 +234,18 @@ function skip(first: Int32Array, second: Int32Array, bytes: Uint8Array, from: nu
 /** Whether what is there of a form counts as the form, where nothing follows. */
 export function isMostly({ form, at }: Thread): boolean {
   return at >= minScrubbedBytes && at * 2 >= form.text.length;
+}
+
+/** Whether a form's symbols stand here as far as they are written as themselves. Dismisses nearly all that are not the form. */
+function mayBegin(form: Form, bytes: Uint8Array, from: number, end: number): boolean {
+  const { text, fold } = form;
+  const stop = Math.min(end, from + text.length);
+  for (let next = from, at = 0; next < stop; next++, at++) {
+    const byte = bytes[next] as number;
+    if (interruptions[byte] === 1) return true;
+    if ((at === 0 || fold[byte] !== text[at]) && !accepts(form, at, byte)) return false;
+  }
+  return true;
 }
 
 interface Search {

@@ -59,6 +59,8 @@ export class Exposures {
   /** The set of a key, as the one used last. */
   #used(key: string): ExposureSet {
     const known = this.#sets.get(key);
+    // Which was used last matters only once some have to go.
+    if (known !== undefined && this.#sets.size < maxSets / 2) return known;
     const set = known ?? new ExposureSet(this.#now);
     if (known === undefined) this.#bound();
     else this.#sets.delete(key);

@@ -1,5 +1,5 @@
-import { latin1Write } from "../http/h1/latin1.ts";
 import type { Headers } from "../http/headers.ts";
+import { Latin1Text } from "../http/latin1-text.ts";
 import type { Automaton } from "./automaton.ts";
 import type { Exposed } from "./forms.ts";
 import { scrubText } from "./rewriter.ts";
@@ -36,14 +36,15 @@ export function scrubHead(
 
 /** One look at all of it: nearly always there is nothing to find. */
 function mayHold(reason: string, headers: Headers, automaton: Automaton): boolean {
-  let text = `${reason}\n`;
+  head.clear();
+  head.add(reason, lineFeed);
   for (let index = 0; index < headers.size; index++) {
-    text += `${headers.nameAt(index)}\n${headers.valueAt(index)}\n`;
+    head.add(headers.nameAt(index), lineFeed);
+    head.add(headers.valueAt(index), lineFeed);
   }
-  if (text.length > scratch.length) return automaton.test(Buffer.from(text, "latin1"));
-  latin1Write(scratch, text, 0);
-  return automaton.test(scratch, text.length);
+  return automaton.test(head.bytes, head.length);
 }
 
-/** One buffer for all heads: none is looked at for longer than a call. */
-const scratch = Buffer.alloc(8192);
+const lineFeed = 0x0a;
+/** The same memory for all heads: none is looked at for longer than a call. */
+const head = new Latin1Text();
