@@ -13,17 +13,17 @@ export type TunnelOutcome =
  * Decides on a tunnel (I2), and connects it where nothing inside will be opened, so that whoever asked learns of a
  * failure in the terms of its protocol. Where requests are seen, nothing is dialled before one of them was decided on
  * (I8); and an address is not, because the name in its ClientHello would take its place (attack 2).
- * @param isGone whether the client has left meanwhile
+ * @param left aborted when the client has left
  * @param then called at once unless something has to be waited for, and not when the client has left
  */
 export function openTunnel(
   tunnel: TunnelState,
   context: ListenerContext,
-  isGone: () => boolean,
+  left: AbortSignal,
   then: (outcome: TunnelOutcome) => void,
 ): void {
   const onDecision = (decision: Decision | undefined): void => {
-    if (isGone()) return;
+    if (left.aborted) return;
     if (decision !== undefined) {
       then({ kind: "refused", decision });
       return;
@@ -33,9 +33,10 @@ export function openTunnel(
       then({ kind: "open", upstream: undefined });
       return;
     }
-    void context.dial(authority, caller).then((dialed) => {
+    void context.dial(authority, caller, left).then((dialed) => {
       const failed = "reason" in dialed;
-      if (!isGone()) then(failed ? { kind: "failed", failure: dialed } : { kind: "open", upstream: dialed });
+      if (!left.aborted)
+        then(failed ? { kind: "failed", failure: dialed } : { kind: "open", upstream: dialed });
       else if (!failed) dialed.channel.source.cancel();
     });
   };

@@ -157,22 +157,23 @@ class Negotiation {
     const socket = this.#socket;
     // A paused socket does not tell that its peer has left, only that it was reset.
     socket.on("error", ignore);
-    openTunnel(
-      tunnel,
-      this.#context,
-      () => socket.destroyed,
-      (outcome) => {
-        socket.off("error", ignore);
-        if (outcome.kind === "refused") this.#onRefused(tunnel, outcome.decision);
-        else if (outcome.kind === "failed") this.#onFailed(tunnel, outcome.failure);
-        else {
-          this.#write(socksAnswer(socksReply.succeeded));
-          this.#record(tunnel, { action: "allow", status: 200 });
-          if (this.#bytes.length > 0) socket.unshift(this.#bytes);
-          serveInside(socket, tunnel, outcome.upstream, this.#context);
-        }
-      },
-    );
+    const left = new AbortController();
+    const onGone = (): void => {
+      left.abort();
+      this.#record(tunnel, { action: "client_cancel", status: 0, reason: "client_disconnected" });
+    };
+    socket.once("close", onGone);
+    openTunnel(tunnel, this.#context, left.signal, (outcome) => {
+      socket.off("error", ignore).off("close", onGone);
+      if (outcome.kind === "refused") this.#onRefused(tunnel, outcome.decision);
+      else if (outcome.kind === "failed") this.#onFailed(tunnel, outcome.failure);
+      else {
+        this.#write(socksAnswer(socksReply.succeeded));
+        this.#record(tunnel, { action: "allow", status: 200 });
+        if (this.#bytes.length > 0) socket.unshift(this.#bytes);
+        serveInside(socket, tunnel, outcome.upstream, this.#context);
+      }
+    });
   }
 
   #onRefused(tunnel: TunnelState, { verdict, by, error }: Decision): void {

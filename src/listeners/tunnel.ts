@@ -79,27 +79,22 @@ function onConnect(exchange: ServerExchange, connection: ConnectionFacts, contex
     return;
   }
   const tunnel = new TunnelState("connect", authority, facts.client.remoteAddress, caller);
-  let gone = false;
+  const left = new AbortController();
   exchange.onAbandoned = () => {
-    gone = true;
+    left.abort();
     const event = { action: "client_cancel", status: 0, reason: "client_disconnected" } as const;
     record(exchange, { ...facts, tunnel }, context, event);
   };
-  openTunnel(
-    tunnel,
-    context,
-    () => gone,
-    (outcome) => {
-      exchange.onAbandoned = undefined;
-      if (outcome.kind === "refused") onRefused(exchange, facts, tunnel, outcome.decision, context);
-      else if (outcome.kind === "failed") onFailed(exchange, facts, tunnel, outcome.failure, context);
-      else {
-        const bytesOut = established.length;
-        record(exchange, { ...facts, tunnel }, context, { action: "allow", status: 200, bytesOut });
-        serveInside(exchange.takeOver(established), tunnel, outcome.upstream, context);
-      }
-    },
-  );
+  openTunnel(tunnel, context, left.signal, (outcome) => {
+    exchange.onAbandoned = undefined;
+    if (outcome.kind === "refused") onRefused(exchange, facts, tunnel, outcome.decision, context);
+    else if (outcome.kind === "failed") onFailed(exchange, facts, tunnel, outcome.failure, context);
+    else {
+      const bytesOut = established.length;
+      record(exchange, { ...facts, tunnel }, context, { action: "allow", status: 200, bytesOut });
+      serveInside(exchange.takeOver(established), tunnel, outcome.upstream, context);
+    }
+  });
 }
 
 const established = "HTTP/1.1 200 Connection Established\r\n\r\n";

@@ -140,15 +140,17 @@ export class Upstream {
     if (this.#closing) throw failures.closing();
     const raw = options.raw === true;
     const ownTls = target.scheme === "https" && !raw;
-    const { socket, address, tls } = await this.#counted(target, {
-      mode: raw ? "raw" : "stream",
-      alpn: options.alpn ?? http1,
-      identity: ownTls
-        ? await this.#identityOf?.(target.authority, target.clientCertificate !== false)
-        : undefined,
-      signal: options.signal,
-    });
-    return { socket, info: { address, tls, reused: false } };
+    const identity = ownTls
+      ? await this.#identityOf?.(target.authority, target.clientCertificate !== false)
+      : undefined;
+    const { alpn = http1, signal } = options;
+    try {
+      const mode = raw ? "raw" : "stream";
+      const { socket, address, tls } = await this.#counted(target, { mode, alpn, identity, signal });
+      return { socket, info: { address, tls, reused: false } };
+    } finally {
+      this.#resolveIfClosed();
+    }
   }
 
   stats(): UpstreamStats {

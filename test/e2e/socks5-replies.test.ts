@@ -8,7 +8,7 @@ import { missing, run } from "./harness/programs.ts";
 import type { Address } from "./harness/sallyport.ts";
 import { eventually } from "./harness/wait.ts";
 import { allowlist, openWorld } from "./harness/world.ts";
-import { ask, request } from "./socks5-support.ts";
+import { anyone, ask, request } from "./socks5-support.ts";
 
 const world = await openWorld({
   config: () => ({
@@ -83,6 +83,18 @@ const failures: readonly {
     audit: ["error", 502, "upstream_connect_failed"],
   },
 ];
+
+test("I13: a client that leaves while its upstream is looked up is on record, once", async () => {
+  world.dns.set("slow.e2e.test", "silent");
+  const client = await openRaw(world.context, proxy.addresses.tunnel as Address);
+  const asked = world.dns.queries.length;
+  client.send(Buffer.concat([anyone, request("slow.e2e.test", 443)]));
+  await eventually("the name is looked up", () => world.dns.queries.length > asked);
+  client.reset();
+  const line = await proxy.audit.last(client, 1);
+  assert.deepEqual([line.audit.action, line.audit.reason], ["client_cancel", "client_disconnected"]);
+  assert.equal(line.audit.host, "slow.e2e.test:443");
+});
 
 for (const { what, host, port = 443, reply, audit, ...rest } of failures) {
   const elsewhere = "at" in rest && rest.at === undefined ? "this machine's routes do not say so" : false;

@@ -172,14 +172,19 @@ test("I12: messages that do not arrive in time end the connection; one without a
   proxy.audit.expect(silent.remote, 0);
 });
 
-test("a client that leaves in the middle is on record", async () => {
-  const client = await open("");
-  client.send(Buffer.concat([anyone, Buffer.of(5, 1, 0)]));
-  await client.reader.take(2);
-  client.socket.end();
-  const line = await proxy.audit.last(client, 1);
-  assert.deepEqual([line.audit.action, line.audit.reason], ["client_cancel", "client_disconnected"]);
-});
+for (const [how, leave] of [
+  ["ends", (client: Client) => void client.socket.end()],
+  ["is cut", (client: Client) => client.reset()],
+] as const) {
+  test(`a client that ${how} in the middle is on record`, async () => {
+    const client = await open("");
+    client.send(Buffer.concat([anyone, Buffer.of(5, 1, 0)]));
+    await client.reader.take(2);
+    leave(client);
+    const line = await proxy.audit.last(client, 1);
+    assert.deepEqual([line.audit.action, line.audit.reason], ["client_cancel", "client_disconnected"]);
+  });
+}
 
 test("everything at once, or byte by byte, is the same", async () => {
   const hello = `GET /at-once HTTP/1.1\r\nHost: plain.localhost:${plain.port}\r\n\r\n`;

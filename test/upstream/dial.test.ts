@@ -208,3 +208,19 @@ test("an aborted attempt connects to nothing", async (t) => {
   controller.abort(reason);
   await assert.rejects(late, reason);
 });
+
+for (const [what, port] of [
+  ["is made", undefined],
+  ["fails", 1],
+] as const) {
+  test(`close waits for a connection of the caller's own until it ${what}`, async (t) => {
+    const server = await serve(t, () => {});
+    const upstream = makeUpstream(t);
+    const to = target(port === undefined ? server.address : `127.0.0.1:${port}`, "https");
+    const connecting = upstream.connect(to, { raw: true });
+    const closing = upstream.close();
+    if (port === undefined) (await connecting).socket.destroy();
+    else await assert.rejects(connecting, { reason: "upstream_connect_failed" });
+    await closing;
+  });
+}
