@@ -101,8 +101,10 @@ export class H2Leg implements Leg, StreamOwner, Timed {
   }
 
   onDeadline(): void {
-    // Not even another stream was heard of: the connection may be dead, and nobody else should have to find out.
-    if (this.#connection.received === this.#receivedBefore) this.#connection.retire();
+    // Not even another stream was heard of, or one never to its end: the connection may be dead, and nobody else should
+    // have to find out.
+    const { received, http } = this.#connection;
+    if (received === this.#receivedBefore || http.session.midMessage) this.#connection.retire();
     this.#exchange.onDeadline();
   }
 
