@@ -41,11 +41,19 @@ function frame(
 
 /** A client that says what it is given, and what of it comes through. */
 function open(block = true) {
-  const seen = { out: Buffer.alloc(0), found: [] as string[], error: "", cancelled: false };
+  const pieces: Buffer[] = [];
+  const seen = {
+    found: [] as string[],
+    error: "",
+    cancelled: false,
+    get out(): Buffer {
+      return Buffer.concat(pieces);
+    },
+  };
   let known = automatonOf(value);
   const sink: BodySink = {
     write(bytes) {
-      seen.out = Buffer.concat([seen.out, bytes]);
+      pieces.push(Buffer.from(bytes));
       return true;
     },
     end() {},

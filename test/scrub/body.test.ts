@@ -20,10 +20,18 @@ function message(text: string | Buffer, flags = 0): Buffer {
 
 /** A body of messages, and what has come out of it so far. */
 function open() {
-  const seen = { out: Buffer.alloc(0), ended: false, error: "", cancelled: false };
+  const pieces: Buffer[] = [];
+  const seen = {
+    ended: false,
+    error: "",
+    cancelled: false,
+    get out(): Buffer {
+      return Buffer.concat(pieces);
+    },
+  };
   const sink: BodySink = {
     write(bytes) {
-      seen.out = Buffer.concat([seen.out, bytes]);
+      pieces.push(Buffer.from(bytes));
       return true;
     },
     end: () => void (seen.ended = true),

@@ -136,7 +136,7 @@ export function runSallyport(args: readonly string[], env: Record<string, string
 
 /** What any program needs; nothing of the developer's proxies and tokens. */
 function systemEnv(): Record<string, string> {
-  const names = ["PATH", "HOME", "XDG_CACHE_HOME", "TMPDIR", "SystemRoot"];
+  const names = ["PATH", "HOME", "XDG_CACHE_HOME", "NODE_COMPILE_CACHE", "TMPDIR", "SystemRoot"];
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
