@@ -44,14 +44,24 @@ export function exposedValue(
   ];
 }
 
-/** The same for a secret, made once for each: sources give one object until the value changes. */
+/** The same for a secret. */
 export function exposedSecret(options: ExposureOptions): (secret: Secret) => readonly Exposed[] {
-  let last: Secret | undefined;
+  return madeOnce((secret) => exposedValue(options, toByteString(secret.reveal())));
+}
+
+/**
+ * Describes what goes out of something, such as a secret, once for each: sources give one object until the value changes. A new
+ * description for every request would be a new value to everyone who remembers values.
+ */
+export function madeOnce<T extends object>(
+  make: (of: T) => readonly Exposed[],
+): (of: T) => readonly Exposed[] {
+  let last: T | undefined;
   let exposed: readonly Exposed[] = [];
-  return (secret) => {
-    if (secret !== last) {
-      exposed = exposedValue(options, toByteString(secret.reveal()));
-      last = secret;
+  return (of) => {
+    if (of !== last) {
+      exposed = make(of);
+      last = of;
     }
     return exposed;
   };

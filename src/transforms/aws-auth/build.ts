@@ -6,6 +6,7 @@ import type { SecretHandle } from "../../sources/types.ts";
 import { compileActions, isKnownService, parseAction } from "./actions.ts";
 import type { Settings } from "./check.ts";
 import { type CredentialSource, type KeyName, staticCredentials } from "./credentials.ts";
+import { exposedKeys } from "./resign.ts";
 import type { awsAuthSchema } from "./schema.ts";
 import type { AwsKeys } from "./sigv4.ts";
 import { type KeyProvider, workloadIdentity } from "./workload-identity.ts";
@@ -46,6 +47,7 @@ export function compile(config: Config, context: BuildContext, options: AwsAuthO
     allowChunkedBody: config.allow_chunked_body === true,
     credentials: credentialsOf(config, handles, context, options),
     scrub: config.scrub,
+    exposedKeys: exposedKeys(config.scrub),
     now: options.now ?? Date.now,
   };
   return { settings, secrets: [...handles.values()] };

@@ -1,6 +1,7 @@
 import type { Rules } from "../../pipeline/rules.ts";
 import type { Exchange, Rejection } from "../../pipeline/types.ts";
 import type { Reason } from "../../reasons.ts";
+import type { Exposed } from "../../scrub/forms.ts";
 import type { ScrubMode } from "../exposure.ts";
 import { type ActionPolicy, isToldByBody, operationsOf } from "./actions.ts";
 import { canonicalQuery } from "./canonical.ts";
@@ -8,6 +9,7 @@ import type { CredentialSource } from "./credentials.ts";
 import { type InboundSignature, isProblem, readInbound } from "./inbound.ts";
 import { type Payload, type PayloadSettings, planPayload } from "./payload.ts";
 import { contradictsHost } from "./scope-host.ts";
+import type { Signer } from "./sigv4.ts";
 
 /** One `aws_auth`, compiled. */
 export interface Settings extends PayloadSettings {
@@ -20,6 +22,8 @@ export interface Settings extends PayloadSettings {
   readonly credentials: CredentialSource;
   /** Whether answers are searched for what goes out. */
   readonly scrub: ScrubMode;
+  /** What goes out of a signer's keys. */
+  readonly exposedKeys: (signer: Signer) => readonly Exposed[];
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }

@@ -79,14 +79,20 @@ export function parameterName(text: string): string {
 function fromHeader(value: string): InboundSignature | InboundProblem {
   if (value.startsWith(sigv4a)) return asymmetric();
   if (!value.startsWith(headerAlgorithm)) return missing("not a AWS4-HMAC-SHA256 Authorization header");
-  const credential = value
-    .slice(headerAlgorithm.length)
-    .split(",", 16)
-    .map((part) => part.trim())
-    .find((part) => part.startsWith("Credential="));
+  const credential = /^(?:[^,]*,){0,15}?[ \t]*Credential=([^,]*)/.exec(
+    value.slice(headerAlgorithm.length),
+  )?.[1];
   if (credential === undefined) return missing("missing Credential field in Authorization header");
-  return fromCredential("header", credential.slice("Credential=".length));
+  // A workload signs with one key, and mostly for one service.
+  if (credential !== lastCredential) {
+    lastCredential = credential;
+    lastInbound = fromCredential("header", credential.trimEnd());
+  }
+  return lastInbound;
 }
+
+let lastCredential: string | undefined;
+let lastInbound: InboundSignature | InboundProblem = missing("");
 
 function fromQuery(query: string): InboundSignature | InboundProblem {
   const fields = query.split("&");

@@ -3,7 +3,7 @@ import { BodyTooLargeError } from "../../http/body.ts";
 import type { Exchange, Verdict } from "../../pipeline/types.ts";
 import { attachSignature } from "./attach.ts";
 import { check, checkAction, isRefusal, type Plan, refusal, reject, type Settings } from "./check.ts";
-import { expose, exposedValue } from "../exposure.ts";
+import { expose, exposedValue, madeOnce, type ScrubMode } from "../exposure.ts";
 import { MintError } from "../minting/mint-error.ts";
 import { CredentialError } from "./credentials.ts";
 import { emptyHash, type Signer, signingTime } from "./sigv4.ts";
@@ -74,7 +74,7 @@ function unavailable(exchange: Exchange, { credentials }: Settings, cause: unkno
 
 function sign(exchange: Exchange, settings: Settings, plan: Plan, signer: Signer): Verdict {
   for (const place of ["signature", "authorization", "x-amz-security-token"]) exchange.claim(place);
-  exposeKeys(exchange, settings, signer);
+  expose(exchange, settings.exposedKeys(signer));
   const payloadHash = hashOf(exchange, plan);
   const places = attachSignature(exchange, plan, payloadHash, signer, signingTime(settings.now()));
   exposePresigned(exchange, settings, plan);
@@ -90,11 +90,14 @@ function sign(exchange: Exchange, settings: Settings, plan: Plan, signer: Signer
  */
 const keepsRange = true;
 
-function exposeKeys(exchange: Exchange, { scrub: mode }: Settings, signer: Signer): void {
-  const { accessKeyId, sessionToken } = signer;
-  expose(exchange, exposedValue({ mode, name: "aws_access_key_id", keepsRange }, accessKeyId));
-  if (sessionToken === undefined) return;
-  expose(exchange, exposedValue({ mode, name: "aws_session_token", keepsRange }, sessionToken));
+/** What goes out with every request that is signed with the same keys. */
+export function exposedKeys(mode: ScrubMode): Settings["exposedKeys"] {
+  return madeOnce(({ accessKeyId, sessionToken }: Signer) => [
+    ...exposedValue({ mode, name: "aws_access_key_id", keepsRange }, accessKeyId),
+    ...(sessionToken === undefined
+      ? []
+      : exposedValue({ mode, name: "aws_session_token", keepsRange }, sessionToken)),
+  ]);
 }
 
 /** The signature of a presigned URL is a credential by itself until the URL expires. */
