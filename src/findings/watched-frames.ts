@@ -1,5 +1,5 @@
-import { BodyFilter } from "../http/body-filter.ts";
 import { BodyAbortedError, type BodySource } from "../http/body.ts";
+import { ChannelFilter } from "../http/channel-filter.ts";
 import type { Channel } from "../http/channel.ts";
 import {
   firstControlOpcode,
@@ -37,7 +37,7 @@ export function watchedChannel(
 }
 
 /** Whether the frames are in order is for the server to judge: whatever stands in a frame is searched. */
-class WatchedFrames extends BodyFilter {
+class WatchedFrames extends ChannelFilter {
   readonly #finder: Finder;
   readonly #automaton: () => Automaton | undefined;
   #blocked = false;

@@ -1,5 +1,5 @@
-import { BodyFilter } from "../http/body-filter.ts";
 import type { BodySource } from "../http/body.ts";
+import { ChannelFilter } from "../http/channel-filter.ts";
 import type { Channel } from "../http/channel.ts";
 import {
   firstControlOpcode,
@@ -45,7 +45,7 @@ const noBytes = Buffer.alloc(0);
  * The frames of a server. A value may be cut anywhere in a message, whose frames are made anew; a frame that comes at once leaves as
  * one frame. In binary messages, and in control frames, what replaces a value has its length.
  */
-class ScrubbedFrames extends BodyFilter {
+class ScrubbedFrames extends ChannelFilter {
   readonly #options: ScrubbedFramesOptions;
   /** Bytes of a frame's head that have come. */
   #head: Uint8Array = noBytes;
