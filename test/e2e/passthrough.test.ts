@@ -186,6 +186,19 @@ test("I13: an upstream that is cut cuts the client, and is on record", async () 
 
 // --- who is let through
 
+test("I13: a client that is cut cuts the upstream, and is on record", async () => {
+  secure.on("/wait", () => {});
+  const client = await through(proxy, pinned);
+  const asked = secure.count("/wait");
+  client.send(client.text("GET", "/wait"));
+  await eventually("the request is there", () => secure.count("/wait") > asked);
+  const open = secure.open;
+  client.reset();
+  const line = await proxy.audit.last(client, 2);
+  assert.deepEqual([line.audit.action, line.audit.reason], ["client_cancel", "client_disconnected"]);
+  await eventually("the upstream is cut", () => secure.open < open);
+});
+
 test("I8: sni-only: a name that policy refuses gets an alert, no look-up and no connection", async () => {
   const before = [world.dns.queries.length, secure.connections];
   const client = await openRaw(world.context, port(sniOnly, "https"));

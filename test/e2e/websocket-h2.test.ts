@@ -108,6 +108,40 @@ test("attack 28: policy decides as on a GET; what is refused has an answer and t
   await proxy.audit.of(client, 3);
 });
 
+for (const [what, more] of [
+  ["no version", { "sec-websocket-version": "" }],
+  ["another version", { "sec-websocket-version": "8" }],
+] as const) {
+  test(`attack 28: a handshake with ${what} is refused, and the session goes on`, async () => {
+    const { client, session } = await openSession();
+    const before = secure.received.length;
+    const stream = handshake(session, "/bad", more);
+    const headers = await answerTo(stream);
+    assert.deepEqual([headers[":status"], headers["sallyport-reason"]], [400, "bad_websocket_handshake"]);
+    stream.close();
+    assert.equal(secure.received.length, before);
+    const line = await proxy.audit.last(client, 2);
+    assert.deepEqual([line.audit.action, line.audit.reason], ["reject", "bad_websocket_handshake"]);
+    assert.equal(session.destroyed, false);
+  });
+}
+
+test("I9: a handshake that ends its stream is malformed, and the session goes on", async () => {
+  const { client, session } = await openSession();
+  const fields = {
+    ":method": "CONNECT",
+    ":protocol": "websocket",
+    ":path": "/",
+    "sec-websocket-version": "13",
+  };
+  const stream = session.request(fields, { endStream: true });
+  const [error] = (await within("the reset", once(stream, "error"))) as [Error];
+  assert.match(error.message, /PROTOCOL_ERROR/);
+  const line = await proxy.audit.last(client, 2);
+  assert.deepEqual([line.audit.status_code, line.audit.reason], [0, "malformed_request"]);
+  assert.equal(session.destroyed, false);
+});
+
 test("a refused upgrade stays HTTP, and a wrong 101 is a 502", async () => {
   secure.on("/teapot", async (request) => {
     await request.body();

@@ -85,6 +85,16 @@ test("I12: a query over TCP of more than 4096 bytes ends the connection", async 
   await once(client.socket, "close");
 });
 
+test("I12: a query over TCP that trickles in ends the connection after ten seconds", async (t) => {
+  const client = await tcp(kit);
+  client.socket.write(framed(good).subarray(0, 5));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const now = performance.now.bind(performance);
+  t.mock.method(performance, "now", () => now() + 10_001);
+  client.socket.write(framed(good).subarray(5, 6));
+  await once(client.socket, "close");
+});
+
 /** Clients of Linux, which has all of 127.0.0.0/8. */
 const many = { skip: process.platform === "linux" ? false : "needs several addresses of loopback" };
 
