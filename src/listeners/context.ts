@@ -1,7 +1,7 @@
 import type { AuditRecord, AuditSink } from "../audit/types.ts";
 import type { Authority, Host } from "../http/authority.ts";
 import type { Channel } from "../http/channel.ts";
-import type { Answer, ServerOptions } from "../http/h1/server.ts";
+import type { Answer, BadRequest, ServerOptions } from "../http/h1/server.ts";
 import type { H2Limits } from "../http/h2/limits.ts";
 import type { Incoming } from "../http/incoming.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
@@ -85,10 +85,7 @@ export interface ListenerContext {
   /** Decides, forwards and answers one request. */
   handle(exchange: Incoming, facts: ConnectionFacts): void;
   /** Audits bytes that were no request, and says what to answer. */
-  refuseBytes(
-    facts: ConnectionFacts,
-    bad: { status: number; reason: Reason; message: string; bytesIn: number },
-  ): Answer;
+  refuseBytes(facts: ConnectionFacts, bad: BadRequest): Answer;
   /** Tells the operator, not the workload. */
   debug(message: string, fields?: Record<string, unknown>): void;
 }

@@ -17,9 +17,11 @@ const noBytes = Buffer.alloc(0);
 
 /** Whether a request is a gRPC call: those know no other status than gRPC's. gRPC-Web is HTTP like any other. */
 export function isGrpcCall({ version, headers }: RequestHead): boolean {
-  if (version < 20) return false;
-  const type = headers.get("content-type");
-  return type !== undefined && /^application\/grpc(?:[+;]|$)/i.test(type);
+  return version >= 20 && isGrpcType(headers.get("content-type"));
+}
+
+export function isGrpcType(contentType: string | undefined): boolean {
+  return contentType !== undefined && /^application\/grpc(?:[+;]|$)/i.test(contentType);
 }
 
 /**

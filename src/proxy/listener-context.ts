@@ -12,6 +12,7 @@ import { Exposures } from "../scrub/exposures.ts";
 import type { LeafStore } from "../tls/leaf.ts";
 import { type Upstream, UpstreamError } from "../upstream/index.ts";
 import { type ForwardContext, forward } from "./forward.ts";
+import { grpcAnswer, isGrpcType } from "./grpc-answer.ts";
 import type { Policy } from "./policy.ts";
 import type { ProxyOptions } from "./options.ts";
 
@@ -113,7 +114,8 @@ export function listenerContext({
       const action = reason === "client_disconnected" ? "client_cancel" : "reject";
       const event = { method: "", host, action, status, reason, bytesIn, error: message } as const;
       connectionAudit.write(connectionRecord(requestId, facts, event));
-      return refusal({ status, reason, requestId, detail: message });
+      const answer = refusal({ status, reason, requestId, detail: message });
+      return isGrpcType(bad.contentType) ? grpcAnswer(answer, reason, answer.message) : answer;
     },
     debug: (message, fields) => options.logger.debug(message, fields),
   };

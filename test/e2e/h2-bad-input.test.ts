@@ -70,7 +70,8 @@ async function metWith(raw: RawClient): Promise<string> {
   if (found.type === 3) return `reset ${found.payload.readUInt32BE(0)}`;
   if (found.type === 7) return `goaway ${found.payload.readUInt32BE(4)}`;
   const head = await raw.fields(1);
-  return `${head[":status"]} ${head["sallyport-reason"]}`;
+  const grpc = head["grpc-status"] === undefined ? "" : `, gRPC ${head["grpc-status"]}`;
+  return `${head[":status"]} ${head["sallyport-reason"]}${grpc}`;
 }
 
 const many = Array.from({ length: 140 }, (_, n) => [`x-${n}`, "1"] as const);
@@ -98,6 +99,21 @@ const fromClients: readonly {
     send: ({ headers }) => [headers(true, ...many)],
     met: "431 headers_too_large",
     audit: ["reject", 431, "headers_too_large"],
+  },
+  {
+    what: "too many fields of a gRPC call",
+    send: ({ headers }) => [headers(false, ["content-type", "application/grpc"], ...many)],
+    met: "200 headers_too_large, gRPC 8",
+    audit: ["reject", 431, "headers_too_large"],
+  },
+  {
+    what: "half a gRPC message and then silence",
+    send: ({ headers }) => [
+      headers(false, ["content-type", "application/grpc"]),
+      frame(0, 0, 1, Buffer.of(0, 0, 0, 0, 9, 1)),
+    ],
+    met: "200 request_timeout, gRPC 4",
+    audit: ["reject", 408, "request_timeout"],
   },
   {
     what: "too long a path",
@@ -227,7 +243,13 @@ for (const [what, answer, status, reason] of noAnswers) {
     assert.deepEqual([overH2.status, overH2.headers["sallyport-reason"]], [status, reason]);
     const h1 = await startTls(world.context, await tunnelTo(world, authority, proxy));
     assert.equal((await h1.request("POST", "/no-answer", { body: "x" })).status, status);
-    for (const client of [h2.tls, h1]) {
+    // A client of gRPC has an answer of gRPC's, and a stream that was not reset.
+    const grpc = await openH2(world, authority, proxy);
+    const call = { ":method": "POST", ":path": "/no.Answer/Call", "content-type": "application/grpc" };
+    const { headers } = await exchange(world, grpc, call, "x");
+    assert.equal(headers["grpc-status"], status === 504 ? "4" : "14");
+    assert.match(String(headers["grpc-message"]), new RegExp(`^${reason}: `));
+    for (const client of [h2.tls, h1, grpc.tls]) {
       const { audit } = await proxy.audit.last(client, 2);
       assert.deepEqual([audit.action, audit.status_code, audit.reason], ["error", status, reason]);
     }

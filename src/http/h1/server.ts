@@ -27,6 +27,8 @@ export interface BadRequest {
   readonly message: string;
   /** Bytes of the refused message received so far. */
   readonly bytesIn: number;
+  /** Of a message of HTTP/2, where it is known and has one. */
+  readonly contentType?: string | undefined;
 }
 
 export interface ServerHandler {

@@ -131,10 +131,9 @@ export class ServerExchange implements Incoming, BodySource, BodySink, Channel, 
   /** Gives an answer that was made here to a request that nobody else looks at. */
   answerWhole({ status, reason, headers, body }: Answer): void {
     this.#announced = true;
-    this.respond(
-      { status, reason, headers, framing: { kind: "length", length: body.length } },
-      Body.of(body),
-    );
+    const { length } = body;
+    const framing = length === 0 ? noFraming : ({ kind: "length", length } as const);
+    this.respond({ status, reason, headers, framing }, length === 0 ? Body.empty() : Body.of(body));
   }
 
   accept(headers: Headers): Channel {

@@ -90,18 +90,18 @@ export class H2ServerConnection implements SessionHandler, Timed {
       return;
     }
     if (list.tooLarge) {
-      this.#answer(
-        id,
-        end,
-        this.#record(431, "headers_too_large", "too many field lines or bytes", list.wireSize),
-      );
+      this.#refuse(id, list, end, {
+        status: 431,
+        reason: "headers_too_large",
+        message: "too many field lines or bytes",
+      });
       return;
     }
     let exchange: ServerExchange;
     try {
       const head = requestHead(list, end, { scheme: "https" });
       if (head.target.length > this.options.limits.maxStartLine) {
-        this.#answer(id, end, this.#record(414, "uri_too_long", ":path is too long", list.wireSize));
+        this.#refuse(id, list, end, { status: 414, reason: "uri_too_long", message: ":path is too long" });
         return;
       }
       exchange = new ServerExchange(this, head, end);
@@ -194,17 +194,20 @@ export class H2ServerConnection implements SessionHandler, Timed {
     if (this.session.streams.size === 0) this.#close();
   }
 
-  #record(
-    status: number,
-    reason: BadRequest["reason"],
-    message: string,
-    bytesIn: number,
-  ): Answer | undefined {
-    return this.#handler.onBadRequest({ status, reason, message, bytesIn });
+  /** Tells of what nobody is answered for. */
+  #record(status: 0, reason: BadRequest["reason"], message: string, bytesIn: number): void {
+    this.#handler.onBadRequest({ status, reason, message, bytesIn });
   }
 
   /** Answers a request that nobody else has seen. */
-  #answer(id: number, end: boolean, answer: Answer | undefined): void {
+  #refuse(
+    id: number,
+    list: FieldList,
+    end: boolean,
+    why: Pick<BadRequest, "status" | "reason" | "message">,
+  ): void {
+    const contentType = list.entries.find(({ name }) => name === "content-type")?.value;
+    const answer = this.#handler.onBadRequest({ ...why, bytesIn: list.wireSize, contentType });
     if (answer === undefined) {
       this.session.refuse(id, codes.refusedStream);
       return;
