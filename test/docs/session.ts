@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../e2e/harness/wait.ts";
-import { compiledCode, linkSallyport } from "../helpers/checkout.ts";
+import { compiledCode, linkSallyport, ownMetricsPort } from "../helpers/checkout.ts";
 import { freePort } from "../helpers/free-port.ts";
 
 /** Longest wait for one command, on a busy machine. */
@@ -69,7 +69,7 @@ export async function openSession(env: Record<string, string> = {}): Promise<Ses
   const ports = new Map<string, number>();
   for (const port of ["8080", "8081", "8443"]) ports.set(port, await freePort());
   const { PATH = "" } = process.env;
-  const machine = { PATH, HOME: home, ...compiledCode, ...env };
+  const machine = { PATH, HOME: home, ...compiledCode, ...ownMetricsPort, ...env };
   const shell = spawn("bash", ["--noprofile", "--norc"], { cwd: home, env: machine, detached: true });
   const said = outputOf(shell);
   const backgrounds: Background[] = [];

@@ -17,6 +17,9 @@ export const compiledCode = {
   XDG_CACHE_HOME: process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"),
 } as const;
 
+/** Pages leave the port of the metrics as it is, the same one for all. */
+export const ownMetricsPort = { SALLYPORT_METRICS_LISTEN: "127.0.0.1:0" } as const;
+
 /** Makes `bin` in a folder, with `sallyport` being this checkout; gives its path. */
 export function linkSallyport(folder: string): string {
   const bin = join(folder, "bin");
@@ -51,6 +54,7 @@ export async function runWithWarehouse(
       PATH: `${bin}:${process.env["PATH"]}`,
       HOME: home,
       ...compiledCode,
+      ...ownMetricsPort,
       SALLYPORT_PROXY_TUNNEL_LISTEN: `127.0.0.1:${port}`,
       SALLYPORT_TLS_UPSTREAM_CA: roots,
       SALLYPORT_PROXY_UPSTREAM_PROXY_HTTPS_PROXY: warehouse.network,
