@@ -1,5 +1,5 @@
 import { createHmac } from "node:crypto";
-import { type Dispatcher, request } from "undici";
+import type { Dispatcher } from "undici";
 import { Secret, type SecretHandle } from "../sources/types.ts";
 import type { FindingRecord } from "./types.ts";
 
@@ -119,6 +119,7 @@ export class Webhook {
     const key = await this.#key();
     if (key === undefined) return { problem: "its secret cannot be read", again: true };
     try {
+      const { request } = await import("undici");
       const answer = await request(url, {
         method: "POST",
         headers: {

@@ -1,4 +1,4 @@
-import { request, type Dispatcher } from "undici";
+import type { Dispatcher } from "undici";
 import { SourceError } from "./types.ts";
 
 export interface HttpQuestion {
@@ -26,6 +26,8 @@ const maxAnswerBytes = 1_048_576;
  */
 export async function ask(question: HttpQuestion): Promise<HttpAnswer> {
   const { method, url, headers, body, signal, dispatcher } = question;
+  // Loaded when it is needed: many a proxy asks nobody.
+  const { request } = await import("undici");
   const response = await request(url, {
     method,
     headers,

@@ -1,4 +1,4 @@
-import { Agent, type buildConnector, type Dispatcher } from "undici";
+import type { Agent, buildConnector, Dispatcher } from "undici";
 import { hostFromConfig, makeAuthority } from "../http/authority.ts";
 import type { Dial } from "./dial.ts";
 import type { IdentityOf } from "./identity.ts";
@@ -22,7 +22,37 @@ export function createDispatcher(
       (error: Error) => settle(error, null),
     );
   };
-  return new Agent({ connect, pipelining: 1, allowH2: false });
+  // Requests of undici use nothing but this of a dispatcher.
+  const late: Pick<Dispatcher, "dispatch" | "close" | "destroy"> = new LateAgent({
+    connect,
+    pipelining: 1,
+    allowH2: false,
+  });
+  return late as Dispatcher;
+}
+
+/** An agent of undici's, which is loaded with the first request: it is a good part of the time that a start takes. */
+class LateAgent {
+  readonly #options: Agent.Options;
+  #agent: Promise<Agent> | undefined;
+
+  constructor(options: Agent.Options) {
+    this.#options = options;
+  }
+
+  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    this.#agent ??= import("undici").then((undici) => new undici.Agent(this.#options));
+    void this.#agent.then((agent) => agent.dispatch(options, handler));
+    return true;
+  }
+
+  async close(): Promise<void> {
+    await (await this.#agent)?.close();
+  }
+
+  async destroy(): Promise<void> {
+    await (await this.#agent)?.destroy();
+  }
 }
 
 async function dialFor(

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { request } from "undici";
 import { createSecureContext, type TLSSocket } from "node:tls";
 import { type IdentityOf, type TlsIdentity, UpstreamError } from "../../src/upstream/index.ts";
 import { makeCa, makeLeaf } from "../helpers/pki.ts";
@@ -139,11 +140,7 @@ test("calls of mechanisms present certificates, those to secret stores do not", 
   const identityOf: IdentityOf = (_, certificate) => (certificate ? identity("a", client) : identity("c"));
   const upstream = makeUpstream(t, { identityOf });
   for (const dispatcher of [upstream.dispatcher, upstream.operatorDispatcher]) {
-    const { body } = await dispatcher.request({
-      origin: `https://localhost:${server.port}`,
-      path: "/",
-      method: "GET",
-    });
+    const { body } = await request(`https://localhost:${server.port}/`, { dispatcher });
     assert.equal(await body.text(), "ok");
   }
   assert.deepEqual(seen, ["workload-a", undefined]);

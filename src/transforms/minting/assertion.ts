@@ -1,5 +1,4 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
-import { SignJWT } from "jose";
 import { MintError } from "./mint-error.ts";
 
 /** A private key and the algorithm it signs with (RFC 7518 section 3.1, RFC 8037 section 3.1). */
@@ -71,6 +70,8 @@ export async function signAssertion(assertion: Assertion, now: number): Promise<
   };
   const header = { alg: key.algorithm, typ: "JWT", ...(keyId === undefined ? {} : { kid: keyId }) };
   try {
+    // Loaded when it is needed, which for most proxies is never.
+    const { SignJWT } = await import("jose");
     return await new SignJWT(payload).setProtectedHeader(header).sign(key.key);
   } catch {
     throw new MintError("mint_failed", "the assertion could not be signed with the private key");
