@@ -84,15 +84,16 @@ export async function startOrigin(nginx: string, directory: string, keys: Keys):
 }
 
 /** nginx as a reverse proxy that does what Sallyport does: verified TLS upstream from a pool, one header set, a log. */
-export async function startNginxProxy(
+export function startNginxProxy(
   nginx: string,
   directory: string,
   keys: Keys,
   origin: Origin,
 ): Promise<Contestant> {
-  const port = await freePort();
-  const home = nginxHome(directory, "proxy");
-  const http = `
+  return startNginxContestant(
+    nginx,
+    directory,
+    (port, home) => `
     log_format audit escape=json '{"time":"$time_iso8601","host":"$host","method":"$request_method","path":"$uri",'
       '"remote":"$remote_addr","status":$status,"seconds":$request_time,"upstream":"$upstream_addr"}';
     upstream origin { server 127.0.0.1:${origin.port}; keepalive 300; keepalive_requests 1000000000; }
@@ -116,9 +117,30 @@ export async function startNginxProxy(
         proxy_max_temp_file_size 0;
         client_max_body_size 0;
       }
-    }`;
-  const running = await startNginx(nginx, home, port, http);
+    }`,
+  );
+}
+
+/** nginx as a reverse proxy; `http` gives what is in its block of that name, for a port and a folder for logs. */
+export async function startNginxContestant(
+  nginx: string,
+  directory: string,
+  http: (port: number, home: string) => string,
+): Promise<Contestant> {
+  const port = await freePort();
+  const home = nginxHome(directory, "proxy");
+  const running = await startNginx(nginx, home, port, http(port, home));
   return { name: "nginx", pid: running.pid, port, stop: running.stop };
+}
+
+/** An upstream that is a program beside this file, which is given its port and the files of its keys. */
+export async function startProgram(program: string, keys: Keys): Promise<Origin> {
+  const port = await freePort();
+  const path = new URL(program, import.meta.url).pathname;
+  const ready = () => accepts(port);
+  const args = [path, String(port), keys.cert, keys.key];
+  const { stop } = await startProcess(process.execPath, args, { ready });
+  return { port, stop };
 }
 
 /** An ID token with nothing but a time of expiry, as far as its holder can tell. */
@@ -178,13 +200,13 @@ export async function startSallyport(
   return { name: "sallyport", pid: running.pid, port, stop: running.stop };
 }
 
-export function nginxHome(directory: string, name: string): string {
+function nginxHome(directory: string, name: string): string {
   const home = join(directory, name);
   mkdirSync(home);
   return home;
 }
 
-export function startNginx(nginx: string, home: string, port: number, http: string): Promise<Running> {
+function startNginx(nginx: string, home: string, port: number, http: string): Promise<Running> {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
   const file = join(home, "nginx.conf");
   writeFileSync(
@@ -206,7 +228,7 @@ export function serverTls(keys: Keys): string {
       ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:tls:10m;`;
 }
 
-export function accepts(port: number): Promise<boolean> {
+function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");
     socket.once("connect", () => {

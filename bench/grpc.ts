@@ -2,18 +2,17 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
-  accepts,
   type Contestant,
-  nginxHome,
   placeholder,
   serverTls,
-  startNginx,
+  startNginxContestant,
+  startProgram,
   startSallyport,
   swap,
 } from "./contestants.ts";
 import type { Keys } from "./keys.ts";
 import { h2load } from "./load.ts";
-import { freePort, measure, startProcess } from "./machine.ts";
+import { measure } from "./machine.ts";
 import { mediansOf, type Result, resultTable, type Sample } from "./report.ts";
 import { inTurns, onStage } from "./stage.ts";
 
@@ -34,10 +33,7 @@ export interface GrpcOptions {
 /** Unary calls with a message of 100 bytes either way, as Markdown. */
 export function benchGrpc(options: GrpcOptions): Promise<string> {
   return onStage(async ({ directory, keys, start, target }) => {
-    const port = await freePort();
-    const origin = new URL("grpc-origin.ts", import.meta.url).pathname;
-    const ready = () => accepts(port);
-    await start(startProcess(process.execPath, [origin, String(port), keys.cert, keys.key], { ready }));
+    const { port } = await start(startProgram("grpc-origin.ts", keys));
     const contestants = {
       nginx: await start(startNginxProxy(options.nginx, directory, keys, port)),
       sallyport: await start(startSallyport(directory, keys, options.nodeFlags, swap(port))),
@@ -70,15 +66,11 @@ export function benchGrpc(options: GrpcOptions): Promise<string> {
 }
 
 /** nginx as a gRPC proxy that does the same: verified TLS upstream from a pool, one field set, one line of log. */
-async function startNginxProxy(
-  nginx: string,
-  directory: string,
-  keys: Keys,
-  origin: number,
-): Promise<Contestant> {
-  const port = await freePort();
-  const home = nginxHome(directory, "proxy");
-  const http = `
+function startNginxProxy(nginx: string, directory: string, keys: Keys, origin: number): Promise<Contestant> {
+  return startNginxContestant(
+    nginx,
+    directory,
+    (port, home) => `
     upstream origin { server localhost:${origin}; keepalive 300; keepalive_requests 1000000000; }
     server {
       listen 127.0.0.1:${port} ssl http2;
@@ -95,7 +87,6 @@ async function startNginxProxy(
         grpc_ssl_name localhost;
         grpc_ssl_protocols TLSv1.2 TLSv1.3;
       }
-    }`;
-  const running = await startNginx(nginx, home, port, http);
-  return { name: "nginx", pid: running.pid, port, stop: running.stop };
+    }`,
+  );
 }
