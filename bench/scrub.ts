@@ -5,6 +5,7 @@ import { transfers, wrk } from "./load.ts";
 import { measure } from "./machine.ts";
 import { markdownTable } from "./mechanism-report.ts";
 import { inTurns, onStage } from "./stage.ts";
+import type { Report } from "./pages.ts";
 
 const connections = 64;
 /** Most times the processor time of the same without scrubbing. */
@@ -30,9 +31,7 @@ interface Measured {
 }
 
 /** Markdown and what became of the targets. */
-export function benchScrubbing(
-  options: ScrubbingOptions,
-): Promise<{ table: string; targets: readonly string[]; missed: number }> {
+export function benchScrubbing(options: ScrubbingOptions): Promise<Report> {
   return onStage(async ({ directory, keys, start, target }) => {
     const origin = await start(startOrigin(options.nginx, directory, keys));
     const startOne = (scrub: "on" | "off"): Promise<Contestant> => {
@@ -70,10 +69,7 @@ function median(samples: readonly Measured[]): Measured {
   return sorted[Math.floor(sorted.length / 2)] as Measured;
 }
 
-function report(
-  requests: Pair,
-  downloads: Pair,
-): { table: string; targets: readonly string[]; missed: number } {
+function report(requests: Pair, downloads: Pair): Report {
   const rows = [
     ["a warm request", requests, "µs", 1, requestTarget] as const,
     ["a download of 10 MiB", downloads, "ms", 1000, downloadTarget] as const,
@@ -97,5 +93,5 @@ function report(
   targets.push(
     check("memory", growth <= growthTarget, `${growth.toFixed(0)} MB above idle, at most ${growthTarget}`),
   );
-  return { table: markdownTable(["what", "off", "on", "times"], cells), targets, missed };
+  return { tables: [markdownTable(["what", "off", "on", "times"], cells)], targets, missed };
 }

@@ -7,6 +7,7 @@ import { newConnections, wrk } from "./load.ts";
 import { cpuSeconds } from "./machine.ts";
 import { markdownTable } from "./mechanism-report.ts";
 import { onStage } from "./stage.ts";
+import type { Report } from "./pages.ts";
 
 export interface WorkersOptions {
   readonly nginx: string;
@@ -29,9 +30,7 @@ interface Measured {
 const leastGain = 1.8;
 
 /** Markdown and what became of the targets. */
-export function benchWorkers(
-  options: WorkersOptions,
-): Promise<{ table: string; targets: readonly string[]; missed: number }> {
+export function benchWorkers(options: WorkersOptions): Promise<Report> {
   return onStage(async ({ directory, keys, start, target }) => {
     const origin = await start(startOrigin(options.nginx, directory, keys));
     const startWith = (workers: number): Promise<Contestant> => {
@@ -63,7 +62,7 @@ export function benchWorkers(
       targets.push(`- ${name}: two workers ${gain.toFixed(2)} times one; target ${leastGain}: ${verdict}`);
     }
     const heads = ["scenario", "one process, µs", "two workers, µs", "of it the first process, µs", "gain"];
-    return { table: markdownTable(heads, rows), targets, missed };
+    return { tables: [markdownTable(heads, rows)], targets, missed };
   });
 }
 
