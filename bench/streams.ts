@@ -37,6 +37,8 @@ export interface StreamOptions {
 
 interface Setting {
   readonly contestant: Contestant;
+  /** Megabytes it took before it had served anyone. */
+  readonly idle: number;
   /** Value of the Host field: the origin's authority. */
   readonly host: string;
   readonly ca: string;
@@ -51,6 +53,7 @@ export function benchStreams(options: StreamOptions): Promise<Report> {
       sallyport: await start(startSallyport(directory, keys, options.nodeFlags, swap(port))),
     };
     const ca = readFileSync(keys.caCert, "utf8");
+    const idle = new Map(Object.values(contestants).map(({ pid }) => [pid, residentMegabytes(pid)]));
     const results: Result[] = [];
     for (const { name, unit, run } of [
       echoing(options.seconds),
@@ -58,7 +61,12 @@ export function benchStreams(options: StreamOptions): Promise<Report> {
       listening(options.streams, options.seconds),
     ]) {
       const samples = await inTurns(name, contestants, options.rounds, async (contestant: Contestant) => {
-        const sample = await run({ contestant, host: `localhost:${port}`, ca });
+        const sample = await run({
+          contestant,
+          idle: idle.get(contestant.pid) as number,
+          host: `localhost:${port}`,
+          ca,
+        });
         await sleep(1000);
         return sample;
       });
@@ -134,8 +142,7 @@ function listening(streams: number, seconds: number) {
   return {
     name: `${streams} open event streams`,
     unit: "event",
-    async run({ contestant, host, ca }: Setting): Promise<Sample> {
-      const idle = residentMegabytes(contestant.pid);
+    async run({ contestant, idle, host, ca }: Setting): Promise<Sample> {
       const delays: number[] = [];
       const sockets: TLSSocket[] = [];
       for (let opened = 0; opened < streams; opened += 50) {

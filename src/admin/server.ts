@@ -1,7 +1,8 @@
 // operator ── HTTP ──▶ metrics or management listener ──▶ one handler for a path and a method
 
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { nodeHttp } from "../http/node-http.ts";
 import { bindProblem, ListenError } from "../listeners/tcp.ts";
 
 /** What a handler answers. */
@@ -75,7 +76,7 @@ export async function listenAdmin(
   onCrash: (route: string, error: string) => void,
   { maxConnections = maxAdminConnections, onReply = () => {} }: AdminOptions = {},
 ): Promise<AdminListener> {
-  const server = createServer(
+  const server = nodeHttp.createServer(
     {
       headersTimeout: adminTimeoutMs,
       requestTimeout: adminTimeoutMs,

@@ -1,5 +1,5 @@
-import { get } from "node:http";
 import type { Command } from "commander";
+import { nodeHttp } from "../http/node-http.ts";
 import { CliError, type Io } from "./io.ts";
 
 const standardUrl = "http://127.0.0.1:9090/healthz";
@@ -41,7 +41,7 @@ function ask(url: string, timeoutMs: number): Promise<{ readonly status: number;
   return new Promise((resolve, reject) => {
     const fail = (why: string) => reject(new CliError(`${url}: ${why}`));
     // Not fetch: a proxy named in the environment has no part in this.
-    const sent = get(url, { agent: false, signal: AbortSignal.timeout(timeoutMs) }, (response) => {
+    const sent = nodeHttp.get(url, { agent: false, signal: AbortSignal.timeout(timeoutMs) }, (response) => {
       let text = "";
       response.setEncoding("utf8");
       response.on("data", (chunk: string) => {

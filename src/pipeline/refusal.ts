@@ -1,6 +1,6 @@
-import { STATUS_CODES } from "node:http";
 import type { Answer } from "../http/h1/server.ts";
 import { Headers } from "../http/headers.ts";
+import { nodeHttp } from "../http/node-http.ts";
 import type { Reason } from "../reasons.ts";
 import type { Rejection, SyntheticResponse } from "./types.ts";
 
@@ -57,7 +57,7 @@ export function rejectionAnswer(
 }
 
 function answer(status: number, headers: Headers, body: string): Answer {
-  return { status, reason: STATUS_CODES[status] ?? "", headers, body: Buffer.from(body, "utf8") };
+  return { status, reason: nodeHttp.STATUS_CODES[status] ?? "", headers, body: Buffer.from(body, "utf8") };
 }
 
 function sentence({ reason, host, detail }: RefusalFacts): string {
