@@ -41,7 +41,7 @@ export async function startProcess(
       await end(child, ended);
       throw new Error(`${command} did not start:\n${errors}`);
     }
-    await sleep(20);
+    await sleep(5);
   }
   return { pid: child.pid as number, errors: () => errors, stop: () => end(child, ended) };
 }

@@ -55,6 +55,12 @@ events a second each. The delay of an event is from the upstream's write to the 
     about: `Written by \`npm run bench -- --workers --write\`. One process and two workers take turns in the same run; what counts is requests
 for each second of processor time that the machine has for them.`,
   },
+  start: {
+    file: "START.md",
+    title: "How long a start takes",
+    about: `Written by \`npm run bench -- --start --write\`: from the start of the process, out of the checkout, to the first answer that came
+through it from an upstream over TLS. The compiled code of an earlier start is in the cache; the median of the rounds counts.`,
+  },
 } as const satisfies Record<string, Page>;
 
 const findings = "\n## What was found\n";

@@ -15,6 +15,7 @@ import { describeMachine, findProgram, measure } from "./machine.ts";
 import { benchMechanisms } from "./mechanisms.ts";
 import { benchScrubbing } from "./scrub.ts";
 import { type Report, type Page, pages, writePage } from "./pages.ts";
+import { benchStart } from "./start.ts";
 import { benchStreams } from "./streams.ts";
 import { benchWorkers } from "./workers.ts";
 import { mediansOf, type Result, resultTable, type Sample, targetLines } from "./report.ts";
@@ -26,6 +27,7 @@ const usage = `npm run bench -- [options]
   --grpc         unary calls, in place of all this
   --streams      64 WebSockets that echo and 1000 open event streams, in place of all this
   --workers      two workers against one process, in place of all this
+  --start        how long it takes from the start of the process to the first answer, in place of all this
   --smoke        a second of everything at 16 connections: proves that it works
   --only NAME    only scenarios (or mechanisms) whose name begins so
   --seconds N    length of a round with kept connections (5)
@@ -50,6 +52,7 @@ async function main(): Promise<number> {
       grpc: { type: "boolean", default: false },
       streams: { type: "boolean", default: false },
       workers: { type: "boolean", default: false },
+      start: { type: "boolean", default: false },
       smoke: { type: "boolean", default: false },
       only: { type: "string", default: "" },
       seconds: { type: "string", default: "5" },
@@ -105,6 +108,7 @@ async function main(): Promise<number> {
   if (values.streams) {
     return report(pages.streams, await benchStreams({ ...common, streams: smoke ? 50 : 1000 }));
   }
+  if (values.start) return report(pages.start, await benchStart(common));
   const scenarios = (values.smoke ? smokeScenarios(wrkProgram) : allScenarios(wrkProgram, seconds)).filter(
     ({ name }) => name.startsWith(values.only),
   );
