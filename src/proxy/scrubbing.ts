@@ -82,6 +82,11 @@ export class Scrubbing {
       return ready(this.#set.passesUnknown ? undefined : problem);
     }
     const length = keepsLength(headers);
+    // Each message says for itself whether it is compressed, also where all of them are here.
+    if (hasEnvelopes(headers)) {
+      this.#stream(response, codings, length);
+      return ready(undefined);
+    }
     gather(body, (whole) => {
       if (whole === undefined) {
         this.#stream(response, codings, length);

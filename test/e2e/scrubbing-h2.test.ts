@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { exchange, openH2, serveH2 } from "./h2-support.ts";
 import { eventually, within } from "./harness/wait.ts";
 import { allowlist, openWorld, placeholder, secrets, swap } from "./harness/world.ts";
@@ -175,4 +176,20 @@ test("messages are not asked for in a coding, and those that are compressed all 
   await eventually("a reset", () => stream.closed);
   assert.notEqual(stream.rstCode, 0);
   assert.ok(!text.includes("??"));
+});
+
+test("attack 45: a message that says it is compressed is not let through, though the whole answer came at once", async () => {
+  const coded = gzipSync(credential);
+  const prefix = Buffer.from([1, 0, 0, 0, coded.length]);
+  world.secure.on("/flagged", async (request) => {
+    await request.body();
+    const head = `HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web\r\nContent-Length: ${coded.length + 5}\r\n\r\n`;
+    request.write(Buffer.concat([Buffer.from(head), prefix, coded]));
+  });
+  const client = await world.redirected(`api.e2e.test:${world.secure.port}`);
+  client.send(client.text("GET", "/flagged", { fields: [`Authorization: Bearer ${placeholder}`] }));
+  const seen: Buffer[] = [];
+  client.socket.on("data", (bytes: Buffer) => seen.push(bytes));
+  await client.ended();
+  assert.ok(!Buffer.concat(seen).includes(coded));
 });
