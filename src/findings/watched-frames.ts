@@ -1,18 +1,11 @@
 import { BodyAbortedError, type BodySource } from "../http/body.ts";
 import { ChannelFilter } from "../http/channel-filter.ts";
 import type { Channel } from "../http/channel.ts";
-import {
-  firstControlOpcode,
-  type FrameHead,
-  longestFrameHead,
-  parseFrameHead,
-} from "../http/websocket-frame.ts";
+import { firstControlOpcode, type FrameHead, FrameHeadReader } from "../http/websocket-frame.ts";
 import type { Automaton } from "../scrub/automaton.ts";
 import type { Exposed } from "../scrub/forms.ts";
 import { StreamScanner } from "./scan.ts";
 import type { Finder } from "./watched-body.ts";
-
-const noBytes = Buffer.alloc(0);
 
 /**
  * A channel of WebSocket frames (RFC 6455 section 5) in which what the client says is searched. It goes on byte for byte; what
@@ -41,8 +34,7 @@ class WatchedFrames extends ChannelFilter {
   readonly #finder: Finder;
   readonly #automaton: () => Automaton | undefined;
   #blocked = false;
-  /** Bytes of a frame's head that have come. */
-  #head: Uint8Array = noBytes;
+  readonly #heads = new FrameHeadReader();
   #frame: FrameHead | undefined;
   /** Bytes of the frame's payload that have come. */
   #position = 0;
@@ -69,20 +61,15 @@ class WatchedFrames extends ChannelFilter {
   }
 
   #takeHead(bytes: Uint8Array, at: number): number {
-    const known = this.#head.length;
-    const head = Buffer.concat([this.#head, bytes.subarray(at, at + longestFrameHead - known)]);
-    const frame = parseFrameHead(head);
-    if (frame === undefined) {
-      this.#head = head;
-      return bytes.length;
-    }
-    this.#head = noBytes;
+    const read = this.#heads.read(bytes, at);
+    if (read === undefined) return bytes.length;
+    const { frame, next } = read;
     this.#position = 0;
     if (frame.opcode >= firstControlOpcode) this.#control = this.#scannerFor(frame);
     else if (frame.opcode > 0) this.#message = this.#scannerFor(frame);
     if (frame.length === 0) this.#onEnd(frame);
     else this.#frame = frame;
-    return at + frame.headLength - known;
+    return next;
   }
 
   #scannerFor({ isExtended }: FrameHead): StreamScanner | undefined {

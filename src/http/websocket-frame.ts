@@ -14,13 +14,13 @@ export interface FrameHead {
 }
 
 /** Bytes of a head with the longest length and a mask. */
-export const longestFrameHead = 14;
+const longestFrameHead = 14;
 
 /** Opcodes from here on are those of control frames, which may stand between the frames of a message. */
 export const firstControlOpcode = 8;
 
 /** @returns `undefined` while bytes of the head are missing; more than the head may be given */
-export function parseFrameHead(bytes: Buffer): FrameHead | undefined {
+function parseFrameHead(bytes: Buffer): FrameHead | undefined {
   if (bytes.length < 2) return undefined;
   const [first, second] = [bytes[0] as number, bytes[1] as number];
   const short = second & 0x7f;
@@ -41,6 +41,27 @@ export function parseFrameHead(bytes: Buffer): FrameHead | undefined {
           : Number(bytes.readBigUInt64BE(2)),
     headLength,
   };
+}
+
+const noBytes = Buffer.alloc(0);
+
+/** Puts the heads of frames together, wherever a stream is cut. */
+export class FrameHeadReader {
+  /** Bytes of a head that have come. */
+  #head: Uint8Array = noBytes;
+
+  /**
+   * Reads on in a head.
+   * @param at where it begins or goes on
+   * @returns the head and where the payload begins; `undefined` where the bytes end before that
+   */
+  read(bytes: Uint8Array, at: number): { readonly frame: FrameHead; readonly next: number } | undefined {
+    const known = this.#head.length;
+    const head = Buffer.concat([this.#head, bytes.subarray(at, at + longestFrameHead - known)]);
+    const frame = parseFrameHead(head);
+    this.#head = frame === undefined ? head : noBytes;
+    return frame && { frame, next: at + frame.headLength - known };
+  }
 }
 
 /** The head of a frame without a mask, as servers send it. */

@@ -1,13 +1,7 @@
 import type { BodySource } from "../http/body.ts";
 import { ChannelFilter } from "../http/channel-filter.ts";
 import type { Channel } from "../http/channel.ts";
-import {
-  firstControlOpcode,
-  type FrameHead,
-  frameHead,
-  longestFrameHead,
-  parseFrameHead,
-} from "../http/websocket-frame.ts";
+import { firstControlOpcode, type FrameHead, FrameHeadReader, frameHead } from "../http/websocket-frame.ts";
 import type { Automaton } from "./automaton.ts";
 import type { Exposed } from "./forms.ts";
 import { Rewriter, scrubBytes } from "./rewriter.ts";
@@ -39,7 +33,6 @@ export function scrubbedChannel(channel: Channel, options: ScrubbedFramesOptions
 /** Bytes of a frame that are gathered before they go on as a fragment. */
 const maxGathered = 64 * 1024;
 const maxControl = 125;
-const noBytes = Buffer.alloc(0);
 
 /**
  * The frames of a server. A value may be cut anywhere in a message, whose frames are made anew; a frame that comes at once leaves as
@@ -47,8 +40,7 @@ const noBytes = Buffer.alloc(0);
  */
 class ScrubbedFrames extends ChannelFilter {
   readonly #options: ScrubbedFramesOptions;
-  /** Bytes of a frame's head that have come. */
-  #head: Uint8Array = noBytes;
+  readonly #heads = new FrameHeadReader();
   #frame: FrameHead | undefined;
   /** Payload of the frame that is still missing. */
   #left = 0;
@@ -79,20 +71,15 @@ class ScrubbedFrames extends ChannelFilter {
   }
 
   #takeHead(bytes: Uint8Array, at: number): number {
-    const known = this.#head.length;
-    const head = Buffer.concat([this.#head, bytes.subarray(at, at + longestFrameHead - known)]);
-    const frame = parseFrameHead(head);
-    if (frame === undefined) {
-      this.#head = head;
-      return bytes.length;
-    }
+    const read = this.#heads.read(bytes, at);
+    if (read === undefined) return bytes.length;
+    const { frame, next } = read;
     const problem = this.#problemOf(frame);
     if (problem !== undefined) return this.#fail(problem);
-    this.#head = noBytes;
     this.#frame = frame;
     this.#left = frame.length;
     if (frame.opcode === 1 || frame.opcode === 2) this.#message = this.#open(frame.opcode);
-    return at + frame.headLength - known;
+    return next;
   }
 
   #problemOf({ opcode, isLast, isExtended, mask, length }: FrameHead): string | undefined {
